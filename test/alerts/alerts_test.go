@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/promql"
 	"praefect/test/runbook"
 	"praefect/test/scenario"
@@ -62,7 +63,7 @@ func begin(t *testing.T, page *runbook.Page, raised map[string]bool, options clu
 	options.Binaries, options.Instances = built, 3
 	c := cluster.Run(t, options)
 	rules, err := promql.ReadRules(filepath.Join(deployed, "prometheus", "rules.yml"))
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	return &harness{T: t, ctx: t.Context(), c: c, p: watch(t, c, rules), page: page, raised: raised}
 }
 
@@ -76,15 +77,10 @@ func (w *harness) expect(names ...string) {
 	w.Logf("raised: %s", strings.Join(names, ", "))
 }
 
-func (w *harness) must(err error) {
-	w.Helper()
-	scenario.Must(w.T, err)
-}
-
 func (w *harness) operate(args ...string) {
 	w.Helper()
 	_, err := w.c.Operate(w.ctx, args...)
-	w.must(err)
+	must.Succeed(w, err)
 }
 
 func (w *harness) storage(name string) *cluster.Storage { return w.c.Storage("default", name) }
@@ -106,7 +102,7 @@ func (w *harness) push(path string) error {
 
 func (w *harness) healthy() {
 	w.Helper()
-	w.must(w.c.WaitConverged(w.ctx))
+	must.Succeed(w, w.c.WaitConverged(w.ctx))
 	scenario.Within(w.T, patience, "no alert fires", func(ctx context.Context) error {
 		firing, err := w.p.firing(ctx)
 		delete(firing, "PraefectLeaderChangesOften") // the faults of this test kill leaders
@@ -141,7 +137,7 @@ func TestAlerts_eachFires(t *testing.T) {
 		t.Skip("one part alone raises some of the alerts")
 	}
 	rules, err := promql.ReadRules(filepath.Join(deployed, "prometheus", "rules.yml"))
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	for _, r := range rules.All() {
 		if r.Alert != "" && !raised[r.Alert] && !t.Failed() {
 			t.Errorf("no fault of this test raises %s", r.Alert)
@@ -154,8 +150,8 @@ func faultsAtWork(t *testing.T, page *runbook.Page, raised map[string]bool) {
 	w := begin(t, page, raised, cluster.Options{Settings: settings})
 	for _, path := range []string{"a.git", "b.git", "c.git"} {
 		_, err := w.c.CreateRepository(w.ctx, "default", path)
-		w.must(err)
-		w.must(w.push(path))
+		must.Succeed(w, err)
+		must.Succeed(w, w.push(path))
 	}
 	w.healthy()
 	for _, fault := range []func(*harness){

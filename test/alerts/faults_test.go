@@ -13,13 +13,14 @@ import (
 
 	"praefect/test/cluster"
 	"praefect/test/gitaly"
+	"praefect/test/must"
 	"praefect/test/runbook"
 	"praefect/test/scenario"
 )
 
 func instanceDown(w *harness) {
 	i := scenario.Follower(w, w.c)
-	w.must(i.Kill())
+	must.Succeed(w, i.Kill())
 	w.expect("PraefectInstanceDown", "PraefectQuorumAtRisk", "PraefectDegraded")
 	for _, block := range []string{"instance-down-check", "quorum-at-risk-check"} {
 		w.answers(w.operator(), block, degraded, i.Label()+"  unreachable", "can lose 0")
@@ -27,13 +28,13 @@ func instanceDown(w *harness) {
 	w.answers(w.operator(), "degraded-check", degraded, "instance-away", "cannot-lose-any")
 	w.answers(w.on(i), "instance-down-log", stopped, i.Label())
 	w.fix(w.on(i), "instance-down-fix")
-	w.must(i.WaitReady(w.ctx))
+	must.Succeed(w, i.WaitReady(w.ctx))
 	w.healthy()
 }
 
 func quorumLost(w *harness) {
 	for _, i := range w.c.Instances[:2] {
-		w.must(i.Kill())
+		must.Succeed(w, i.Kill())
 	}
 	w.expect("PraefectNoLeader", "PraefectInstanceWithoutLease", "PraefectUnavailable")
 	for _, block := range []string{"no-leader-check", "unavailable-check"} {
@@ -43,34 +44,34 @@ func quorumLost(w *harness) {
 	for _, i := range w.c.Instances[:2] {
 		w.fix(w.on(i), "no-leader-fix")
 	}
-	w.must(w.c.WaitReady(w.ctx))
+	must.Succeed(w, w.c.WaitReady(w.ctx))
 	w.healthy()
 }
 
 func allDown(w *harness) {
 	for _, i := range w.c.Instances {
-		w.must(i.Kill())
+		must.Succeed(w, i.Kill())
 	}
 	w.expect("PraefectAbsent")
 	for _, i := range w.c.Instances {
 		w.answers(w.on(i), "absent-check", stopped)
 		w.fix(w.on(i), "absent-fix")
 	}
-	w.must(w.c.WaitReady(w.ctx))
+	must.Succeed(w, w.c.WaitReady(w.ctx))
 	w.healthy()
 }
 
 func storageDown(w *harness) {
 	s := w.storage("gitaly-3")
-	w.must(s.Kill())
+	must.Succeed(w, s.Kill())
 	w.expect("PraefectStorageDown", "PraefectStorageNotServing")
-	w.must(w.push("a.git"))
+	must.Succeed(w, w.push("a.git"))
 	w.expect("PraefectRepositoriesBehind")
 	w.answers(w.operator(), "storage-down-check", degraded, "storage-away", s.Name)
 	w.answers(w.onStorage(s), "storage-down-host", stopped)
 	w.answers(w.operatorOf("a.git"), "behind-check", well, "a.git", s.Name)
 	w.fix(w.onStorage(s), "storage-down-fix")
-	w.must(s.WaitReady(w.ctx))
+	must.Succeed(w, s.WaitReady(w.ctx))
 	w.healthy()
 	w.operate("drain", "gitaly-2", "-y")
 	w.answers(w.operator(), "not-serving-check", degraded, "storage-not-serving", "gitaly-2")
@@ -80,41 +81,41 @@ func storageDown(w *harness) {
 
 func storageSlow(w *harness) {
 	s := w.storage("gitaly-3")
-	w.must(s.Pause())
+	must.Succeed(w, s.Pause())
 	w.expect("PraefectStorageSlow")
 	w.answers(w.operator(), "storage-slow-check", degraded, "storage-slow", s.Name)
 	w.answers(w.onStorage(s), "storage-slow-host", well, "load average", "Use%")
 	w.fix(w.operator(), "storage-slow-fix")
-	w.must(s.Resume())
+	must.Succeed(w, s.Resume())
 	w.healthy()
 }
 
 // repositoryUnavailable leaves a write on one storage alone, and takes that one away.
 func repositoryUnavailable(w *harness) {
 	primary, err := w.c.Primary(w.ctx, "default")
-	w.must(err)
+	must.Succeed(w, err)
 	var others []*cluster.Storage
 	for _, s := range w.c.Storages {
 		if s != primary {
 			others = append(others, s)
-			w.must(s.Kill())
+			must.Succeed(w, s.Kill())
 		}
 	}
 	w.p.await("PraefectStorageNotServing")
-	w.must(w.push("b.git"))
-	w.must(primary.Kill())
+	must.Succeed(w, w.push("b.git"))
+	must.Succeed(w, primary.Kill())
 	for _, s := range others {
-		w.must(s.Start())
+		must.Succeed(w, s.Start())
 	}
 	w.expect("PraefectRepositoriesUnavailable")
 	w.answers(w.operator(), "unavailable-repositories-check", unavailable, "b.git", others[0].Name, others[1].Name)
 	w.fix(w.onStorage(primary), "unavailable-repositories-fix")
-	w.must(w.c.WaitReady(w.ctx))
+	must.Succeed(w, w.c.WaitReady(w.ctx))
 	w.healthy()
 }
 
 func postgresAway(w *harness) {
-	w.must(w.c.Postgres.Stop(0))
+	must.Succeed(w, w.c.Postgres.Stop(0))
 	w.expect("PraefectPostgresAway")
 	w.answers(w.operator(), "postgres-away-check", failed, "ping postgres")
 	w.fix(w.onPostgres(), "postgres-away-fix")
@@ -134,20 +135,20 @@ func failoverPaused(w *harness) {
 func (w *harness) edit(i *cluster.Instance, change func(text string) string) (undo func()) {
 	w.Helper()
 	former, err := os.ReadFile(i.Config)
-	w.must(err)
-	w.must(os.WriteFile(i.Config, []byte(change(string(former))), 0o600))
-	return func() { w.must(os.WriteFile(i.Config, former, 0o600)) }
+	must.Succeed(w, err)
+	must.Succeed(w, os.WriteFile(i.Config, []byte(change(string(former))), 0o600))
+	return func() { must.Succeed(w, os.WriteFile(i.Config, former, 0o600)) }
 }
 
 func (w *harness) restart(i *cluster.Instance) {
 	w.Helper()
-	w.must(scenario.Restart(w.ctx, i))
+	must.Succeed(w, scenario.Restart(w.ctx, i))
 }
 
 func reloadRefused(w *harness) {
 	i := w.c.Instances[0]
 	undo := w.edit(i, func(text string) string { return text + "\n[raft]\n" })
-	w.must(i.Hangup())
+	must.Succeed(w, i.Hangup())
 	w.expect("PraefectReloadRefused")
 	w.answers(w.on(i), "reload-refused-check", unreadable, "raft")
 	undo()
@@ -163,7 +164,7 @@ func settingsDiffer(w *harness) {
 	w.answers(w.operator(), "settings-differ-check", degraded, "copies", i.Label())
 	undo()
 	w.fix(w.on(i), "settings-differ-fix")
-	w.must(i.WaitReady(w.ctx))
+	must.Succeed(w, i.WaitReady(w.ctx))
 	w.healthy()
 }
 
@@ -190,9 +191,9 @@ func repairFails(w *harness) {
 	if primary, err := w.c.Primary(w.ctx, "default"); err != nil || primary == s {
 		w.operate("promote", "gitaly-1")
 	}
-	w.must(s.Kill())
+	must.Succeed(w, s.Kill())
 	w.p.await("PraefectStorageNotServing")
-	w.must(w.push("c.git"))
+	must.Succeed(w, w.push("c.git"))
 	replica := filepath.Join(s.Dir, "c.git")
 	chattr := func(flag string) {
 		out, err := exec.CommandContext(context.WithoutCancel(w.ctx), "chattr", "-R", flag, replica).CombinedOutput()
@@ -202,7 +203,7 @@ func repairFails(w *harness) {
 	}
 	chattr("+i")
 	w.Cleanup(func() { chattr("-i") })
-	w.must(s.Start())
+	must.Succeed(w, s.Start())
 	w.expect("PraefectRepairFails")
 	w.answers(w.operator(), "repair-fails-check", well, "c.git", s.Name)
 	w.answers(w.onStorage(s), "repair-fails-host", well, "Use%")
@@ -217,7 +218,7 @@ func primaryFull(w *harness) {
 	if now, err := w.c.Primary(w.ctx, "default"); err != nil || now != primary {
 		w.operate("promote", primary.Name)
 	}
-	w.must(gitaly.WriteFaults(primary.Dir, gitaly.Fault{Disk: "full"}))
+	must.Succeed(w, gitaly.WriteFaults(primary.Dir, gitaly.Fault{Disk: "full"}))
 	for range 3 {
 		if err := w.push("a.git"); err == nil || !strings.Contains(err.Error(), "unpack") {
 			w.Fatalf("a push onto a full disk: %v", err)
@@ -229,18 +230,18 @@ func primaryFull(w *harness) {
 	// A repository that is written to gets another primary by itself.
 	scenario.Within(w.T, patience, "the primary of a.git steps down", func(context.Context) error { return w.push("a.git") })
 	out, err := w.c.Operate(w.ctx, "history", "-limit", "20")
-	w.must(err)
+	must.Succeed(w, err)
 	if !strings.Contains(out, "a.git") || !strings.Contains(out, primary.Name) {
 		w.Fatalf("history has no line about that: %s", out)
 	}
 	w.fix(w.operator(), "primary-fails-fix")
-	w.must(w.push("b.git"))
-	w.must(gitaly.WriteFaults(primary.Dir))
+	must.Succeed(w, w.push("b.git"))
+	must.Succeed(w, gitaly.WriteFaults(primary.Dir))
 	w.operate("queue", "retry")
-	w.must(w.c.WaitConverged(w.ctx))
+	must.Succeed(w, w.c.WaitConverged(w.ctx))
 	w.operate("promote", primary.Name)
 	for _, path := range []string{"a.git", "b.git"} { // that it works is seen by its writes
-		w.must(w.push(path))
+		must.Succeed(w, w.push(path))
 	}
 	w.healthy()
 }
@@ -248,7 +249,7 @@ func primaryFull(w *harness) {
 // replicaChanged moves a branch on a secondary past praefect.
 func replicaChanged(w *harness) {
 	primary, err := w.c.Primary(w.ctx, "default")
-	w.must(err)
+	must.Succeed(w, err)
 	at := slices.IndexFunc(w.c.Storages, func(s *cluster.Storage) bool { return s != primary })
 	replica := filepath.Join(w.c.Storages[at].Dir, "a.git")
 	out, err := exec.CommandContext(w.ctx, "git", "-C", replica, "update-ref", "refs/heads/other", "refs/heads/main").CombinedOutput()
@@ -256,7 +257,7 @@ func replicaChanged(w *harness) {
 		w.Fatalf("update-ref: %v: %s", err, out)
 	}
 	_, _, err = w.c.Praefectctl(w.ctx, "verify", "a.git") // its code says that a replica differs
-	w.must(err)
+	must.Succeed(w, err)
 	w.expect("PraefectReplicaDiffers")
 	w.answers(w.operator(), "replica-differs-check", well, "a.git")
 	w.healthy()
@@ -265,7 +266,7 @@ func replicaChanged(w *harness) {
 // noPrimary takes all storages away while clients write on.
 func noPrimary(w *harness) {
 	for _, s := range w.c.Storages {
-		w.must(s.Kill())
+		must.Succeed(w, s.Kill())
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
 	ended := make(chan struct{})
@@ -285,7 +286,7 @@ func noPrimary(w *harness) {
 	for _, s := range w.c.Storages {
 		w.fix(w.onStorage(s), "no-primary-fix")
 	}
-	w.must(w.c.WaitReady(w.ctx))
+	must.Succeed(w, w.c.WaitReady(w.ctx))
 	w.healthy()
 }
 
@@ -294,7 +295,7 @@ func leaderChanges(w *harness) {
 	for range 5 {
 		term := func(ctx context.Context) (string, error) { return w.p.value(ctx, "max(praefect_consensus_term)") }
 		former, err := term(w.ctx)
-		w.must(err)
+		must.Succeed(w, err)
 		w.operate("raft", "transfer")
 		// Changes between two scrapes count as one.
 		scenario.Within(w.T, patience, "Prometheus sees a new term", func(ctx context.Context) error {
@@ -329,7 +330,7 @@ func conflictAtTheStart(t *testing.T, page *runbook.Page, raised map[string]bool
 	})
 	for n := range 5 {
 		_, err := w.c.CreateRepository(w.ctx, "default", fmt.Sprintf("late-%d.git", n))
-		w.must(err)
+		must.Succeed(w, err)
 	}
 	w.expect("PraefectConflict", "PraefectVerificationLate")
 	w.answers(w.operator(), "verification-late-check", degraded, "conflict")

@@ -20,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/place"
 	"praefect/test/promql"
 	"praefect/test/scenario"
@@ -51,8 +52,8 @@ func watch(t *testing.T, c *cluster.Cluster, rules promql.RuleFile) *prometheus 
 		}
 	}
 	text, err := yaml.Marshal(rules)
-	scenario.Must(t, err)
-	scenario.Must(t, os.WriteFile(filepath.Join(dir, "rules.yml"), text, 0o600))
+	must.Succeed(t, err)
+	must.Succeed(t, os.WriteFile(filepath.Join(dir, "rules.yml"), text, 0o600))
 	var targets []string
 	for _, i := range c.Instances {
 		targets = append(targets, i.MetricsAddr)
@@ -63,22 +64,22 @@ func watch(t *testing.T, c *cluster.Cluster, rules promql.RuleFile) *prometheus 
 		"scrape_configs": []any{map[string]any{"job_name": job, "static_configs": []any{map[string]any{"targets": targets}}}},
 	}
 	text, err = yaml.Marshal(config)
-	scenario.Must(t, err)
-	scenario.Must(t, os.WriteFile(filepath.Join(dir, "prometheus.yml"), text, 0o600))
+	must.Succeed(t, err)
+	must.Succeed(t, os.WriteFile(filepath.Join(dir, "prometheus.yml"), text, 0o600))
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	addr := listener.Addr().String()
-	scenario.Must(t, listener.Close())
+	must.Succeed(t, listener.Close())
 	p := &prometheus{t: t, url: "http://" + addr, log: new(bytes.Buffer)}
 	cmd := exec.Command("prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr)
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	ended, err := place.Place{}.Start(cmd)
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	t.Cleanup(func() {
-		scenario.Must(t, errors.Join(cmd.Process.Signal(syscall.SIGTERM)))
+		must.Succeed(t, errors.Join(cmd.Process.Signal(syscall.SIGTERM)))
 		<-ended
 		if t.Failed() {
 			t.Logf("the log of Prometheus: %s", p.log)

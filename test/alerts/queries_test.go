@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"praefect/test/must"
 	"praefect/test/promql"
 )
 
@@ -22,7 +23,7 @@ var (
 func (w *harness) queries() {
 	w.Helper()
 	text, err := os.ReadFile(metricsPage)
-	w.must(err)
+	must.Succeed(w, err)
 	onPage := make(map[string]bool)
 	for _, row := range metricRow.FindAllStringSubmatch(string(text), -1) {
 		onPage[row[1]] = true
@@ -33,7 +34,7 @@ func (w *harness) queries() {
 			return names
 		}
 		var found []map[string]string
-		w.must(w.p.get(w.ctx, "/api/v1/series", url.Values{"match[]": {series}}, &found))
+		must.Succeed(w, w.p.get(w.ctx, "/api/v1/series", url.Values{"match[]": {series}}, &found))
 		var names []string
 		for _, s := range found {
 			for name := range s {
@@ -57,7 +58,7 @@ func (w *harness) queries() {
 			answered++
 		}
 		use, err := promql.Parse(expression)
-		w.must(err)
+		must.Succeed(w, err)
 		var all []string
 		for series, matched := range use.Metrics {
 			has := labels(series)
@@ -81,12 +82,12 @@ func (w *harness) queries() {
 		}
 	}
 	rules, err := promql.ReadRules(filepath.Join(deployed, "prometheus", "rules.yml"))
-	w.must(err)
+	must.Succeed(w, err)
 	for _, r := range rules.All() {
 		check(r.Alert+r.Record, r.Expr)
 	}
 	dashboards, err := promql.ReadDashboards(filepath.Join(deployed, "grafana"))
-	w.must(err)
+	must.Succeed(w, err)
 	total := 0
 	for _, d := range dashboards {
 		for _, p := range d.Panels {

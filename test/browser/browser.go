@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"praefect/test/must"
 )
 
 // programs are the names under which systems have the browser.
@@ -60,9 +62,7 @@ func Start(t testing.TB) *Browser {
 		t.Fatalf("none of %v is on the path: install chromium", programs)
 	}
 	b, err := start(t, program)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(b.stop)
 	return b
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"praefect/test/must"
 )
 
 // WaitTimeout bounds how long a test waits for a page to show something.
@@ -68,9 +70,7 @@ func (p *Page) complain(text string) {
 
 func (p *Page) must(err error) {
 	p.t.Helper()
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	must.Succeed(p.t, err)
 }
 
 func (p *Page) call(method string, params, result any) {

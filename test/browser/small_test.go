@@ -6,6 +6,8 @@ import (
 	"image/color"
 	"image/png"
 	"testing"
+
+	"praefect/test/must"
 )
 
 // TestSmall_keepsARareHue draws more shades of grey than a palette has, and one red dot.
@@ -19,17 +21,11 @@ func TestSmall_keepsARareHue(t *testing.T) {
 	red := color.RGBA{255, 0, 0, 255}
 	picture.SetRGBA(7, 7, red)
 	var big bytes.Buffer
-	if err := png.Encode(&big, picture); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, png.Encode(&big, picture))
 	small, err := Small(big.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	got, err := png.Decode(bytes.NewReader(small))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if _, ok := got.(*image.Paletted); !ok || got.Bounds() != picture.Bounds() {
 		t.Errorf("a %T of %v", got, got.Bounds())
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"praefect/test/must"
 )
 
 // clock advances by a second at each look.
@@ -29,18 +31,14 @@ func recorded(t *testing.T, n int) string {
 	for i := range n {
 		fmt.Fprintf(&output, "● line %d at /home/me/praefect <ok>\n", i+1)
 	}
-	if err := run([]string{"record", "/home/me/praefect=~"}, &output, &recording, clock()); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, run([]string{"record", "/home/me/praefect=~"}, &output, &recording, clock()))
 	return recording.String()
 }
 
 func rendered(t *testing.T, recording string) string {
 	t.Helper()
 	var picture bytes.Buffer
-	if err := run([]string{"render"}, strings.NewReader(recording), &picture, clock()); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, run([]string{"render"}, strings.NewReader(recording), &picture, clock()))
 	return picture.String()
 }
 
@@ -57,9 +55,7 @@ func TestRecord_replacesTextOfThisMachine(t *testing.T) {
 
 func TestRecord_keepsColumns(t *testing.T) {
 	var recording bytes.Buffer
-	if err := run([]string{"record", "3c4307a=dev"}, strings.NewReader("3c4307a  4ms\nof 3c4307a \n"), &recording, clock()); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, run([]string{"record", "3c4307a=dev"}, strings.NewReader("3c4307a  4ms\nof 3c4307a \n"), &recording, clock()))
 	for _, want := range []string{`"dev      4ms\r\n"`, `"of dev\r\n"`} {
 		if !strings.Contains(recording.String(), want) {
 			t.Errorf("got %s, want %s", recording.String(), want)
@@ -113,13 +109,9 @@ func TestRender_refusesWhatIsNoRecording(t *testing.T) {
 func TestPicture_isThatOfItsRecording(t *testing.T) {
 	images := filepath.Join("..", "..", "docs", "images")
 	recording, err := os.ReadFile(filepath.Join(images, "demo.cast"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	picture, err := os.ReadFile(filepath.Join(images, "demo.svg"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if rendered(t, string(recording)) != string(picture) {
 		t.Error("docs/images/demo.svg is not the picture of docs/images/demo.cast: run make cast")
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/test/must"
 	"praefect/test/postgres"
 )
 
@@ -37,18 +38,14 @@ func newWork(t *testing.T, c *Cluster, url string) work {
 func (w work) git(args ...string) string {
 	w.t.Helper()
 	out, err := w.c.Git(limited(w.t), w.dir, args...)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, err)
 	return out
 }
 
 // push commits a file and pushes it.
 func (w work) push(name string) {
 	w.t.Helper()
-	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(name), 0o644); err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, os.WriteFile(filepath.Join(w.dir, name), []byte(name), 0o644))
 	w.git("add", name)
 	w.git("commit", "--quiet", "--message=Add "+name)
 	w.git("push", "--quiet", "origin", "main")
@@ -59,15 +56,11 @@ func (w work) push(name string) {
 func (w work) equal(virtualStorage, path string) {
 	w.t.Helper()
 	ctx := limited(w.t)
-	if err := w.c.WaitConverged(ctx); err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, w.c.WaitConverged(ctx))
 	head := w.git("rev-parse", "HEAD")
 	for _, s := range w.c.StoragesOf(virtualStorage) {
 		refs, err := w.c.Binaries.Git(ctx, s.TokenFile, w.dir, "ls-remote", s.URL(path), "refs/heads/main")
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		must.Succeed(w.t, err)
 		if want := head + "\trefs/heads/main"; refs != want {
 			w.t.Errorf("%s of %s has %q, want %q", s.Name, virtualStorage, refs, want)
 		}
@@ -77,9 +70,7 @@ func (w work) equal(virtualStorage, path string) {
 func create(t *testing.T, c *Cluster, virtualStorage, path string) (url string) {
 	t.Helper()
 	url, err := c.CreateRepository(limited(t), virtualStorage, path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return url
 }
 
@@ -91,28 +82,18 @@ func TestCluster_survivesKillsAndAnEmptyDisk(t *testing.T) {
 	w.equal("default", "group/project.git")
 
 	i := c.Instances[0]
-	if err := i.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if err := i.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if err := i.WaitReady(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, i.Kill())
+	must.Succeed(t, i.Start())
+	must.Succeed(t, i.WaitReady(ctx))
 	w.push("second")
 	w.equal("default", "group/project.git")
 
-	if err := c.Storage("default", "gitaly-3").ReplaceDisk(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, c.Storage("default", "gitaly-3").ReplaceDisk(ctx))
 	w.push("third")
 	w.equal("default", "group/project.git")
 
 	sums, err := c.Checksums(ctx, "default", "group/project.git")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if first := sums["gitaly-1"]; len(sums) != 3 || len(first) != 40 || sums["gitaly-2"] != first || sums["gitaly-3"] != first {
 		t.Errorf("got the checksums %v, want three equal ones", sums)
 	}
@@ -120,9 +101,7 @@ func TestCluster_survivesKillsAndAnEmptyDisk(t *testing.T) {
 
 func TestCluster_virtualStoragesMayShareAStoragesName(t *testing.T) {
 	shared, err := postgres.Launch(t.Context(), postgres.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(func() {
 		if err := shared.Close(); err != nil {
 			t.Error(err)
@@ -141,9 +120,7 @@ func TestCluster_virtualStoragesMayShareAStoragesName(t *testing.T) {
 
 func TestCluster_stopLeavesNoProcess(t *testing.T) {
 	c, err := Start(limited(t), Options{Binaries: programs, WithoutPostgres: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if pid := c.Postgres.PID(); pid != 0 {
 		t.Errorf("Postgres is process %d, want it to be down", pid)
 	}
@@ -180,9 +157,7 @@ func TestStart_saysWhyItFailsAndLeavesNothing(t *testing.T) {
 		t.Errorf("got %v, want how praefect ended and what it said", err)
 	}
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	for _, path := range lines {
 		if line, err := os.ReadFile(path); err == nil && strings.Contains(string(line), dir) {
 			t.Errorf("left: %q", line)
@@ -204,14 +179,8 @@ func TestCluster_clientsComeInThroughTheBalancer(t *testing.T) {
 	w.push("first")
 
 	i := c.Instances[0]
-	if err := i.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if err := i.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Balancer.WaitReady(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, i.Kill())
+	must.Succeed(t, i.Start())
+	must.Succeed(t, c.Balancer.WaitReady(ctx))
 	w.push("second")
 }

@@ -8,15 +8,15 @@ import (
 	"testing"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"praefect/test/must"
 )
 
 // program writes a script that answers --version.
 func program(t *testing.T, path, version string) string {
 	t.Helper()
 	text := fmt.Sprintf("#!/bin/sh\n[ \"$*\" = --version ] && echo '%s'\n", version)
-	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.WriteFile(path, []byte(text), 0o755))
 	return path
 }
 
@@ -68,17 +68,11 @@ func TestWriteGitalyConfig_saysWhatANodeNeeds(t *testing.T) {
 		c := &Cluster{Dir: dir, options: Options{Gitaly: &Gitaly{Bin: "/opt/bin/gitaly", Git: row.git}}}
 		s := &Storage{Process: &Process{name: "gitaly-1"}, Name: "gitaly-1", Addr: "127.0.0.1:8075", Token: "secret", Dir: disk}
 		path, err := c.writeGitalyConfig(s)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		var got table
-		if err := toml.Unmarshal(text, &got); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, toml.Unmarshal(text, &got))
 		gitlab, _ := got["gitlab"].(table)
 		for key, want := range map[string]any{
 			"listen_addr": "127.0.0.1:8075", "bin_dir": "/opt/bin", "auth": "map[token:secret]", "git": row.want,
@@ -103,9 +97,7 @@ func TestStart_saysWhatOfGitalyDidNotStart(t *testing.T) {
 	dir := t.TempDir()
 	bin := program(t, filepath.Join(dir, "gitaly"), "Gitaly, version 18.1.0") // and no more than that
 	g, err := FindGitaly(t.Context(), bin, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	_, err = Start(t.Context(), Options{Binaries: programs, Gitaly: g, Dir: filepath.Join(dir, "state")})
 	if err == nil {
 		t.Fatal("a Gitaly that ends at once is no fault")

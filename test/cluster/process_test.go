@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"praefect/test/must"
 )
 
 // orphanNote tells a re-executed test binary to start a process, note its pid in
@@ -39,9 +41,7 @@ func shellIn(dir, script string) *Process {
 
 func start(t *testing.T, p *Process, env ...string) {
 	t.Helper()
-	if err := p.Start(env...); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, p.Start(env...))
 }
 
 // awaitLog waits until the process has written a text.
@@ -107,9 +107,7 @@ func TestProcess_terminateEndsAPausedOne(t *testing.T) {
 	if err := p.Start(); err == nil {
 		t.Error("a running process was started")
 	}
-	if err := p.Pause(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, p.Pause())
 	if err := p.Terminate(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -161,9 +159,7 @@ func TestProcess_endsWithItsOwner(t *testing.T) {
 	owner := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 	owner.Env = append(os.Environ(), orphanNote+"="+note)
 	owner.Stderr = os.Stderr
-	if err := owner.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, owner.Start())
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var pid int
@@ -178,9 +174,7 @@ func TestProcess_endsWithItsOwner(t *testing.T) {
 	if err != nil {
 		t.Fatalf("read the pid of the owner's process: %v", err)
 	}
-	if err := owner.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, owner.Process.Kill())
 	if err := owner.Wait(); err == nil {
 		t.Error("a killed owner succeeded")
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"praefect/test/must"
 )
 
 // Run starts a cluster for a test, which it fails if that is not possible. At the
@@ -18,9 +20,7 @@ func Run(t testing.TB, options Options) *Cluster {
 		options.Dir = filepath.Join(dir, t.Name())
 	}
 	c, err := Start(t.Context(), options)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
 			var text strings.Builder

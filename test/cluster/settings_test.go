@@ -3,13 +3,13 @@ package cluster
 import (
 	"reflect"
 	"testing"
+
+	"praefect/test/must"
 )
 
 func TestDatabaseSettings_readsWhatTestPostgresWrites(t *testing.T) {
 	got, err := databaseSettings(`host='127.0.0.1' port='5432' user='praefect' dbname='a \'b\' \\c' sslmode='disable' password=''`)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	want := table{"host": "127.0.0.1", "port": 5432, "user": "praefect", "dbname": `a 'b' \c`, "sslmode": "disable", "password": ""}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -35,9 +35,7 @@ func TestMerge_goesKeyByKeyThroughTables(t *testing.T) {
 
 func TestMetrics_sum(t *testing.T) {
 	metrics, err := parseMetrics("# HELP jobs Jobs.\n# TYPE jobs gauge\njobs{state=\"a b\"} 2\njobs{state=\"c\"} 1e+03\njobs_total 7\n\nup NaN\n")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if got, found := metrics.Sum("jobs"); got != 1002 || !found {
 		t.Errorf("got %v, %v; want 1002", got, found)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"praefect/test/browser"
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/postgres"
 	"praefect/test/scenario"
 )
@@ -33,9 +34,7 @@ func begin(t *testing.T) *harness {
 func (w *harness) secret(file string) string {
 	w.t.Helper()
 	text, err := os.ReadFile(file)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, err)
 	return strings.TrimSpace(string(text))
 }
 
@@ -66,28 +65,17 @@ func (w *harness) shoot(p *browser.Page, name string) {
 		return
 	}
 	small, err := browser.Small(p.Screenshot())
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, err)
 	if len(small) > maxImage {
 		w.t.Errorf("the screenshot %s has %d bytes, want at most %d", name, len(small), maxImage)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "console-"+name+".png"), small, 0o644); err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, os.WriteFile(filepath.Join(dir, "console-"+name+".png"), small, 0o644))
 }
 
 // create makes an empty repository.
 func (w *harness) create(path string) {
 	w.t.Helper()
 	if _, err := w.c.CreateRepository(w.t.Context(), "default", path); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *harness) must(err error) {
-	w.t.Helper()
-	if err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -124,7 +112,7 @@ func (w *harness) aStorageDies(p *browser.Page) {
 	w.t.Helper()
 	p.Eval("window.sameDocument = true", nil)
 	dead := w.c.Storages[0]
-	w.must(dead.Kill())
+	must.Succeed(w.t, dead.Kill())
 	p.Wait(fmt.Sprintf("document.querySelector('%s.bad')", card(dead.Name)))
 	p.Wait(fmt.Sprintf("document.querySelector('.card.primary') && !document.querySelector('%s.primary')", card(dead.Name)))
 	p.WaitText(".changes", dead.Name)
@@ -149,7 +137,7 @@ func (w *harness) aStorageDies(p *browser.Page) {
 	p.WaitText(".verdict", "misses an acknowledged write")
 	p.WaitText(".command", "praefectctl explain -virtual-storage default @hashed/ab/late.git")
 	w.shoot(p, "repository")
-	w.must(dead.Start())
+	must.Succeed(w.t, dead.Start())
 	p.WaitText(".verdict", "clean")
 	p.Press("g", "o")
 	p.Wait(fmt.Sprintf("document.querySelector('%s.good')", card(dead.Name)))
@@ -201,7 +189,7 @@ func (w *harness) aPromotion(p *browser.Page) {
 	p.Press("Escape")
 	p.Wait(fmt.Sprintf("document.querySelector('%s.primary')", card(name)))
 	primary, err := w.c.Primary(w.t.Context(), "default")
-	w.must(err)
+	must.Succeed(w.t, err)
 	if primary.Name != name {
 		w.t.Errorf("the page says that %s is the primary, and it is %s", name, primary.Name)
 	}
@@ -216,12 +204,12 @@ func (w *harness) noPostgres(p *browser.Page) {
 	w.t.Helper()
 	p.Press("g", "q")
 	p.WaitText(".panel", "no jobs")
-	w.must(w.c.Postgres.Stop(postgres.Fast))
+	must.Succeed(w.t, w.c.Postgres.Stop(postgres.Fast))
 	p.WaitText(".unknown", "the queue since")
 	p.Press("g", "o")
 	p.WaitText(".stat", "not known")
 	p.Wait(fmt.Sprintf("document.querySelector('%s.good')", card(w.c.Storages[0].Name)))
-	w.must(w.c.Postgres.Start(w.t.Context()))
+	must.Succeed(w.t, w.c.Postgres.Start(w.t.Context()))
 	p.Wait("![...document.querySelectorAll('.stat')].some(n => n.textContent.includes('not known'))")
 }
 
@@ -230,7 +218,7 @@ func (w *harness) noQuorum(p *browser.Page, at *cluster.Instance) {
 	w.t.Helper()
 	for _, i := range w.c.Instances {
 		if i != at {
-			w.must(i.Kill())
+			must.Succeed(w.t, i.Kill())
 		}
 	}
 	p.WaitText(".verdict", "reaches no leader: this is what it knows by itself")
@@ -239,7 +227,7 @@ func (w *harness) noQuorum(p *browser.Page, at *cluster.Instance) {
 	p.Wait(fmt.Sprintf("document.querySelector('%s')", card(w.c.Storages[0].Name)))
 	for _, i := range w.c.Instances {
 		if i != at {
-			w.must(i.Start())
+			must.Succeed(w.t, i.Start())
 		}
 	}
 	p.WaitText(".stat", "can lose 1")
@@ -249,14 +237,14 @@ func (w *harness) noQuorum(p *browser.Page, at *cluster.Instance) {
 // when the same process goes on, and wants a login from a new one.
 func (w *harness) theStreamDrops(p *browser.Page, at *cluster.Instance) {
 	w.t.Helper()
-	w.must(at.Pause())
+	must.Succeed(w.t, at.Pause())
 	p.WaitText(".dropped", "dropped. This is how the cluster was at ")
 	p.Wait("document.body.classList.contains('stale') && getComputedStyle(document.querySelector('main')).filter === 'grayscale(1)'")
 	p.WaitText(".tools", "not live")
-	w.must(at.Resume())
+	must.Succeed(w.t, at.Resume())
 	p.Wait("!document.body.classList.contains('stale')")
-	w.must(at.Kill())
+	must.Succeed(w.t, at.Kill())
 	p.WaitText(".dropped", "next attempt in")
-	w.must(at.Start())
+	must.Succeed(w.t, at.Start())
 	p.Wait("document.querySelector('.login')")
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 )
 
 // asDemo makes a re-executed test binary the command.
@@ -41,9 +42,7 @@ func newHarness(t *testing.T) harness {
 	t.Helper()
 	// Root's Postgres runs as another user, who must get there.
 	root, err := os.MkdirTemp("", "demo-")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	w := harness{t, filepath.Join(root, "build"), filepath.Join(root, "state home")}
 	t.Cleanup(func() {
 		w.run("down")
@@ -51,13 +50,9 @@ func newHarness(t *testing.T) harness {
 			t.Error(err)
 		}
 	})
-	if err := errors.Join(os.Chmod(root, 0o755), os.Mkdir(w.build, 0o755), os.Mkdir(w.home, 0o755)); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, errors.Join(os.Chmod(root, 0o755), os.Mkdir(w.build, 0o755), os.Mkdir(w.home, 0o755)))
 	for _, program := range []string{cluster.Praefect, cluster.Praefectctl, cluster.GitRemoteGitaly, cluster.TestGitaly} {
-		if err := os.Symlink(programs.Path(program), filepath.Join(w.build, program)); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, os.Symlink(programs.Path(program), filepath.Join(w.build, program)))
 	}
 	return w
 }
@@ -94,9 +89,7 @@ func (w harness) must(args ...string) string {
 // kill ends a process of the demo and returns when it is gone.
 func (w harness) kill(p process) {
 	w.t.Helper()
-	if err := end(w.t.Context(), w.state(), []process{p}, syscall.SIGKILL, time.Minute); err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, end(w.t.Context(), w.state(), []process{p}, syscall.SIGKILL, time.Minute))
 }
 
 func (w harness) wantNothingLeft() {
@@ -113,9 +106,7 @@ func (w harness) wantNothingLeft() {
 func (w harness) record() *record {
 	w.t.Helper()
 	r, err := readRecord(filepath.Join(w.build, "demo.json"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, err)
 	return r
 }
 
@@ -172,9 +163,7 @@ func TestDemo_describesItselfInTheAgreedForm(t *testing.T) {
 		Postgres:  postgresRecord{"dsn", 3},
 		HAProxy:   haproxyRecord{"h", 4},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	const want = `{"client_addr":"a","token_file":"b","state_dir":"c",` +
 		`"instances":[{"name":"n","addr":"a","metrics_addr":"m","console_addr":"c","pid":1}],` +
 		`"storages":[{"virtual_storage":"v","name":"n","addr":"a","token_file":"t","dir":"d","pid":2}],` +
@@ -187,9 +176,7 @@ func TestDemo_describesItselfInTheAgreedForm(t *testing.T) {
 func TestDemo_aFailedUpLeavesNothing(t *testing.T) {
 	w := newHarness(t)
 	praefect := filepath.Join(w.build, cluster.Praefect)
-	if err := errors.Join(os.Remove(praefect), os.WriteFile(praefect, []byte("#!/bin/sh\necho out of luck\nexit 1\n"), 0o755)); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, errors.Join(os.Remove(praefect), os.WriteFile(praefect, []byte("#!/bin/sh\necho out of luck\nexit 1\n"), 0o755)))
 	stdout, stderr, code := w.run("up")
 	if code != 1 || !strings.Contains(stderr, "out of luck") || !strings.Contains(stderr, w.state()) {
 		t.Errorf("exit code %d, want 1, and praefect's log:\n%s\n%s", code, stdout, stderr)

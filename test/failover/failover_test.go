@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/test/must"
 	"praefect/test/scenario"
 	"praefect/test/workload"
 )
@@ -36,21 +37,13 @@ func TestSum_ofRunsHasTheAgreedForm(t *testing.T) {
 		{Figures: workload.Figures{Gap: 200 * time.Millisecond, ReadsFailed: 3, Slowest: time.Second}, Unavailable: 1},
 	}
 	path := filepath.Join(t.TempDir(), "build", "failover.json")
-	if err := scenario.WriteJSON(path, []figure{sum(step{name: "promote"}, "eventual", outcomes)}, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, scenario.WriteJSON(path, []figure{sum(step{name: "promote"}, "eventual", outcomes)}, 0o644))
 	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	var got any
-	if err := json.Unmarshal(text, &got); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, json.Unmarshal(text, &got))
 	compact, err := json.Marshal(got) // keys in order
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	const want = `[{"mode":"eventual","reads_failed":3,"runs":3,"slowest_ms":{"max":1000,"median":0,"min":0},"step":"promote",` +
 		`"unavailable_repositories":3,"writers_gap_ms":{"max":300,"median":200,"min":100},"writes_failed":1}]`
 	if string(compact) != want {
@@ -65,16 +58,12 @@ func TestOthers_keepsWhatIsNotRun(t *testing.T) {
 	}
 	first, second := s.steps[0].name, steps()[1].name
 	earlier := []figure{{Step: first, Mode: strong}, {Step: first, Mode: eventual, Runs: 20}, {Step: second, Mode: strong, Runs: 7}}
-	if err := scenario.WriteJSON(s.out, earlier, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, scenario.WriteJSON(s.out, earlier, 0o644))
 	kept, err := others(s)
 	if err != nil || len(kept) != 2 || kept[0].Runs != 20 || kept[1].Runs != 7 {
 		t.Errorf("got %+v, %v", kept, err)
 	}
-	if err := os.WriteFile(s.out, []byte("no figures"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.WriteFile(s.out, []byte("no figures"), 0o644))
 	if _, err := others(s); err == nil {
 		t.Error("a file that has no figures would be overwritten")
 	}

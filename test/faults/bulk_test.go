@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -62,9 +63,7 @@ func TestBulk_streamsInFlatMemory(t *testing.T) {
 	resetPeak(t, i.PID())
 	err := w.push(ctx, "main", "noise")
 	h.Commit(p, "main", "noise", err)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Logf("push of %d MiB: peak of the memory %d MiB, before %d MiB", bulkSize>>20, resident(t, i.PID(), "VmHWM")>>20, idle>>20)
 	cloned := clone(t, c, vs, path)
 	peak := resident(t, i.PID(), "VmHWM")
@@ -92,23 +91,17 @@ func breakStreams(t *testing.T, c *cluster.Cluster, h *workload.History, p workl
 	read, err := gitalypb.NewBlobServiceClient(to.Conn).GetBlob(reading, &gitalypb.GetBlobRequest{
 		Repository: to.Repository(p.Path), Oid: "refs/heads/main:noise", Limit: -1,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if _, err := read.Recv(); err != nil {
 		t.Fatal(err)
 	}
 	writing, end := context.WithTimeout(ctx, briefLimit)
 	defer end()
 	write, err := to.BeginCommit(writing, p.Path, "main", "broken")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	eventually(t, time.Minute, func(ctx context.Context) error { return inFlight(ctx, c, 2) })
 
-	if err := primary.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, primary.Kill())
 	if _, err = write.End(); status.Code(err) != codes.Unavailable {
 		t.Errorf("the write ended with %v, want UNAVAILABLE", err)
 	}
@@ -121,9 +114,7 @@ func breakStreams(t *testing.T, c *cluster.Cluster, h *workload.History, p workl
 	}
 	eventually(t, time.Minute, func(ctx context.Context) error { return inFlight(ctx, c, 0) })
 
-	if err := primary.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, primary.Start())
 	settled(t, c, h)
 	const chance = 10 // of what else the instance is doing
 	eventually(t, time.Minute, func(context.Context) error {
@@ -161,9 +152,7 @@ func inFlight(ctx context.Context, c *cluster.Cluster, want int) error {
 func goroutines(t *testing.T, c *cluster.Cluster) float64 {
 	t.Helper()
 	metrics, err := c.Instances[0].Metrics(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	n, found := metrics["go_goroutines"]
 	if !found {
 		t.Fatal("no metric go_goroutines")
@@ -175,28 +164,20 @@ func goroutines(t *testing.T, c *cluster.Cluster) float64 {
 func writeNoise(t *testing.T, name string) []byte {
 	t.Helper()
 	file, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	sum := sha256.New()
 	_, err = io.CopyN(io.MultiWriter(file, sum), rand.NewChaCha8([32]byte{1}), bulkSize)
-	if err := errors.Join(err, file.Close()); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, errors.Join(err, file.Close()))
 	return sum.Sum(nil)
 }
 
 func digest(t *testing.T, name string) []byte {
 	t.Helper()
 	file, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	sum := sha256.New()
 	_, err = io.Copy(sum, file)
-	if err := errors.Join(err, file.Close()); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, errors.Join(err, file.Close()))
 	return sum.Sum(nil)
 }
 
@@ -204,15 +185,11 @@ func digest(t *testing.T, name string) []byte {
 func resident(t *testing.T, pid int, name string) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	for line := range strings.Lines(string(text)) {
 		if value, ok := strings.CutPrefix(line, name+":"); ok {
 			kilobytes, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			return kilobytes << 10
 		}
 	}
@@ -224,7 +201,5 @@ func resident(t *testing.T, pid int, name string) int {
 func resetPeak(t *testing.T, pid int) {
 	t.Helper()
 	const peak = "5"
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte(peak), 0); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte(peak), 0))
 }

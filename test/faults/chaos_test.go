@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/scenario"
 	"praefect/test/workload"
 )
@@ -68,7 +69,7 @@ func TestChaos_randomKillsUnderLoad(t *testing.T) {
 	const extensions = 3
 	var missing []string
 	for range 1 + extensions {
-		scenario.Must(t, x.run(t.Context(), time.Duration(seconds)*time.Second))
+		must.Succeed(t, x.run(t.Context(), time.Duration(seconds)*time.Second))
 		if missing = x.missing(t, l, int(seconds)); len(missing) == 0 {
 			break
 		}

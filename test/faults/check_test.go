@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -19,8 +20,6 @@ func settled(t *testing.T, c *cluster.Cluster, h *workload.History) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
-	if err := h.AwaitRepairs(ctx, c); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, h.AwaitRepairs(ctx, c))
 	t.Logf("nothing was left to repair, and all was there, after %v", time.Since(began).Round(time.Millisecond))
 }

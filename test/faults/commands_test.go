@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -22,17 +23,13 @@ func TestCommands_atEveryInstance(t *testing.T) {
 	run := func(i int, args ...string) string {
 		t.Helper()
 		out, err := praefect(t, c, c.Instances[i], args...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		return out
 	}
 	repository := []string{"-virtual-storage", vs, "-relative-path", "a.git"}
 	h, to := workload.NewHistory(), clientOf(c, vs)
 	made(t, to, h, "a.git")
-	if err := c.WaitConverged(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, c.WaitConverged(ctx))
 	for i := range c.Instances {
 		out := run(i, append([]string{"metadata"}, repository...)...)
 		if !strings.HasPrefix(out, "Repository ID: 1\n") || strings.Count(out, "Generation: 0, fully up to date") != 3 || run(i, "metadata", "-repository-id", "1") != out {
@@ -45,20 +42,14 @@ func TestCommands_atEveryInstance(t *testing.T) {
 
 	// Only gitaly-1 gets the second commit, and is lost.
 	for _, s := range c.Storages[1:] {
-		if err := s.Kill(); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, s.Kill())
 	}
 	if _, err := to.Commit(ctx, "a.git", "main", "second"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Storages[0].Kill(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, c.Storages[0].Kill())
 	for _, s := range c.Storages[1:] {
-		if err := s.Start(); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, s.Start())
 	}
 	eventually(t, time.Minute, func(context.Context) error {
 		want := `Virtual storage: default
@@ -79,9 +70,7 @@ func TestCommands_atEveryInstance(t *testing.T) {
 		return nil
 	})
 	leader, err := c.Leader(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	follower := 0
 	for i := range c.Instances {
 		if c.Instances[i] != leader {
@@ -100,12 +89,8 @@ func TestCommands_atEveryInstance(t *testing.T) {
 		return err
 	})
 
-	if err := c.Storages[0].Start(); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.WaitConverged(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, c.Storages[0].Start())
+	must.Succeed(t, c.WaitConverged(ctx))
 	if out, want := run(follower, append([]string{"remove-repository", "-apply"}, repository...)...), "a.git was removed from the database and from every storage.\n"; out != want {
 		t.Errorf("got %q, want %q", out, want)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -95,9 +96,7 @@ func prepare(t *testing.T, c *cluster.Cluster, h *workload.History, victims []wo
 		for _, victim := range victims {
 			path := crashPath(crash, victim)
 			write, err := victim.Prepare(t.Context(), c.Instances[0], to, path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			writes[path] = write
 		}
 	}
@@ -113,9 +112,7 @@ func crashPath(c crash, v workload.Victim) string {
 // returns how the write ended.
 func (c crash) die(t *testing.T, in *cluster.Cluster, write func(context.Context) error) error {
 	t.Helper()
-	if err := in.Instances[0].Kill(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, in.Instances[0].Kill())
 	restart(t, in, "PRAEFECT_FAILPOINT="+c.step)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -24,9 +25,7 @@ func TestDrain_finishesWhatIsInFlight(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*operationLimit)
 	defer cancel()
 	long, err := to.BeginCommit(ctx, paths[1], "long", "long")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	eventually(t, time.Minute, func(ctx context.Context) error { return inFlight(ctx, c, 1) })
 
 	l := startLoad(t, c, h, operationLimit)
@@ -70,9 +69,7 @@ func TestDrain_finishesWhatIsInFlight(t *testing.T) {
 
 	restart(t, c)
 	metrics, err := i.Metrics(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if inDoubt, found := metrics.Sum("praefect_in_doubt_repositories"); !found || inDoubt != 0 {
 		t.Errorf("%v repositories are in doubt after the start (%v), want none", inDoubt, found)
 	}

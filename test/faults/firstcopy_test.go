@@ -12,6 +12,7 @@ import (
 
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/must"
 )
 
 // beginnings are repositories with real git on the disks of storages, before a cluster
@@ -88,15 +89,11 @@ func branches(t *testing.T, s *cluster.Storage, path string) string {
 		return "none"
 	}
 	names, err := bareGit(t.Context(), repo, "for-each-ref", "--format=%(refname:short)", "refs/heads/")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	var all []string
 	for _, name := range strings.Fields(names) {
 		subjects, err := bareGit(t.Context(), repo, "log", "--reverse", "--format=%s", name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		all = append(all, name+"="+strings.Join(strings.Fields(subjects), ""))
 	}
 	return strings.Join(all, " ")
@@ -156,9 +153,7 @@ func TestFirstCopy_destroysNothing(t *testing.T) {
 
 	// A client writes on beside a conflict, and the other side stays.
 	w := clone(t, c, vs, "apart.git")
-	if err := w.push(t.Context(), "main", "p"); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, w.push(t.Context(), "main", "p"))
 	if got := branches(t, c.Storages[1], "apart.git"); got != "main=ax" {
 		t.Errorf("a push has changed the other side to %s", got)
 	}
@@ -184,9 +179,7 @@ func TestFirstCopy_destroysNothing(t *testing.T) {
 func conflicts(t *testing.T, c *cluster.Cluster, want ...string) {
 	t.Helper()
 	lost, err := c.Instances[0].Admin().Dataloss(t.Context(), admin.DatalossRequest{VirtualStorage: vs})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	var got []string
 	for _, r := range lost.Repositories {
 		for _, side := range r.Conflicts {

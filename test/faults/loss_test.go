@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -44,9 +45,7 @@ type told struct {
 func operator(t *testing.T, c *cluster.Cluster, args ...string) told {
 	t.Helper()
 	out, code, err := c.Praefectctl(t.Context(), args...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return told{t, "praefectctl " + strings.Join(args, " "), out, code}
 }
 
@@ -66,9 +65,7 @@ func (o told) wrong(code int, parts ...string) error {
 // says wants the exit code and every text.
 func (o told) says(code int, parts ...string) {
 	o.Helper()
-	if err := o.wrong(code, parts...); err != nil {
-		o.Fatal(err)
-	}
+	must.Succeed(o, o.wrong(code, parts...))
 }
 
 // answered runs a command until it ends as wanted: instances hear of a fault one after the other.
@@ -92,9 +89,7 @@ func TestPraefectctl_throughALoss(t *testing.T) {
 	// gitaly-3 misses one commit, gitaly-2 another, and gitaly-1 has both and dies.
 	lose := func(s *cluster.Storage, subject string, paths ...string) {
 		t.Helper()
-		if err := s.Kill(); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, s.Kill())
 		answered(t, c, []string{"status"}, exitDegraded, s.Name+"  secondary  out (dead)")
 		for _, path := range paths {
 			eventually(t, settleLimit, func(ctx context.Context) error {
@@ -109,13 +104,9 @@ func TestPraefectctl_throughALoss(t *testing.T) {
 	if ofTwo == atFirst || lost == ofTwo {
 		t.Fatalf("gitaly-3 has %s, gitaly-2 %s, gitaly-1 %s: want three states", atFirst, ofTwo, lost)
 	}
-	if err := first.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, first.Kill())
 	for _, s := range []*cluster.Storage{second, third} {
-		if err := s.Start(); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, s.Start())
 	}
 
 	// What is the matter?
@@ -139,9 +130,7 @@ func TestPraefectctl_throughALoss(t *testing.T) {
 	// The plan, and what the tool refuses.
 	file := filepath.Join(t.TempDir(), "losses.txt")
 	text := "# the host of gitaly-1 burnt\n" + vs + " a.git gitaly-2\n" + vs + " b.git gitaly-2\n" + vs + " whole.git gitaly-2\n"
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.WriteFile(file, []byte(text), 0o600))
 	operator(t, c, "accept-dataloss", "-file", file, "-dry-run").says(exitDone, "a.git", "b.git", "ACKNOWLEDGED WRITES ARE LOST", "nothing is lost: left out", "to be accepted: 2")
 	operator(t, c, "accept-dataloss", "-file", file, "-confirm", "3").says(exitRefused)
 	operator(t, c, "dataloss").says(exitUnavailable, "2 of them unavailable")
@@ -168,9 +157,7 @@ func TestPraefectctl_throughALoss(t *testing.T) {
 	})
 
 	// The burnt host returns with its disk: it gets what was chosen.
-	if err := first.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, first.Start())
 	eventually(t, settleLimit, c.WaitConverged)
 	answered(t, c, []string{"status"}, exitDone, "healthy")
 	answered(t, c, []string{"explain", "a.git"}, exitDone, "a.git in default: clean")
@@ -185,9 +172,7 @@ func TestPraefectctl_throughALoss(t *testing.T) {
 func heads(t *testing.T, s *cluster.Storage, path string) string {
 	t.Helper()
 	out, err := bareGit(t.Context(), filepath.Join(s.Dir, path), "for-each-ref", "refs/heads/")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return out
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/postgres"
 	"praefect/test/workload"
 )
@@ -88,9 +89,7 @@ func suffer(t *testing.T, c *cluster.Cluster, h *workload.History, o outage, fro
 		return nil
 	})
 
-	if err := o.begin(t.Context(), c.Postgres); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, o.begin(t.Context(), c.Postgres))
 	kinds := []string{"commit", "push", "read", "create", "remove"}
 	before := make(map[string]int)
 	for _, kind := range kinds {
@@ -102,9 +101,7 @@ func suffer(t *testing.T, c *cluster.Cluster, h *workload.History, o outage, fro
 			t.Errorf("during the outage clients got through with %d of %q only", n, kind)
 		}
 	}
-	if err := o.finish(t.Context(), c.Postgres); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, o.finish(t.Context(), c.Postgres))
 	l.end()
 	settled(t, c, h)
 	l.fine(t)
@@ -125,9 +122,7 @@ func TestPostgres_withTLSAndClientCertificates(t *testing.T) {
 	settled(t, c, h)
 	secret, err := c.Postgres.SQL(t.Context(), "praefect",
 		"select count(*) > 0 and bool_and(s.ssl and s.client_dn is not null) from pg_stat_ssl s join pg_stat_activity a using (pid) where a.usename = 'praefect'")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if secret != "t" {
 		t.Errorf("all connections of praefect have TLS and a client certificate: %q", secret)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/scenario"
 	"praefect/test/workload"
 )
@@ -55,9 +56,7 @@ func start(t *testing.T, options cluster.Options) *cluster.Cluster {
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
 	if !options.WithoutPostgres {
-		if err := c.WaitConverged(ctx); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, c.WaitConverged(ctx))
 	}
 	return c
 }
@@ -74,15 +73,9 @@ func restart(t *testing.T, c *cluster.Cluster, env ...string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	i := c.Instances[0]
-	if err := i.Start(env...); err != nil {
-		t.Fatal(err)
-	}
-	if err := i.WaitReady(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := clientOf(c, vs).Connected(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, i.Start(env...))
+	must.Succeed(t, i.WaitReady(ctx))
+	must.Succeed(t, clientOf(c, vs).Connected(ctx))
 	eventually(t, time.Minute, func(ctx context.Context) error { return allServe(ctx, c) })
 }
 
@@ -93,9 +86,7 @@ func made(t *testing.T, to workload.Client, h *workload.History, paths ...string
 		ctx, cancel := context.WithTimeout(t.Context(), operationLimit)
 		err := h.Make(ctx, to, path)
 		cancel()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 	}
 }
 
@@ -112,9 +103,7 @@ func clone(t *testing.T, c *cluster.Cluster, virtualStorage, path string) *check
 	defer cancel()
 	url := c.Instances[0].URL(virtualStorage, path)
 	w, err := workload.Clone(ctx, c, url, filepath.Join(t.TempDir(), "clone"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return &checkout{Checkout: w, url: url}
 }
 
@@ -128,9 +117,7 @@ func (w *checkout) push(ctx context.Context, branch, subject string) error {
 func logged(t *testing.T, p *cluster.Process, from int64, text string) int {
 	t.Helper()
 	content, err := os.ReadFile(p.Log())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	n := 0
 	for line := range strings.Lines(string(content[from:])) {
 		if strings.Contains(line, text) {
@@ -144,9 +131,7 @@ func logged(t *testing.T, p *cluster.Process, from int64, text string) int {
 func logEnd(t *testing.T, p *cluster.Process) int64 {
 	t.Helper()
 	info, err := os.Stat(p.Log())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return info.Size()
 }
 

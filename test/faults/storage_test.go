@@ -15,6 +15,7 @@ import (
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -80,9 +81,7 @@ func readsFrom(ctx context.Context, c *cluster.Cluster, s *cluster.Storage) (flo
 func moreReads(t *testing.T, c *cluster.Cluster, s *cluster.Storage) {
 	t.Helper()
 	before, err := readsFrom(t.Context(), c, s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	eventually(t, time.Minute, func(ctx context.Context) error {
 		now, err := readsFrom(ctx, c, s)
 		if err == nil && now <= before {
@@ -116,9 +115,7 @@ func TestStorage_secondaryWithAnEmptyDiskIsRefilled(t *testing.T) {
 	moreReads(t, c, s)
 
 	from := logEnd(t, c.Instances[0].Process)
-	if err := s.ReplaceDisk(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, s.ReplaceDisk(t.Context()))
 	eventually(t, time.Minute, func(ctx context.Context) error {
 		if logged(t, c.Instances[0].Process, from, "backfilling storages") == 0 {
 			return errors.New("no backfilling has begun")
@@ -150,9 +147,7 @@ func TestStorage_primaryGoneMeansNoWritesButReads(t *testing.T) {
 		h.Commit(workload.At(vs, path), "main", subject, err)
 		return err
 	}
-	if err := primary.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, primary.Kill())
 	// This one may be forwarded before the loss is known, and then nobody has the
 	// repository for certain.
 	if err := write("met.git", "met"); status.Code(err) != codes.Unavailable {
@@ -177,9 +172,7 @@ func TestStorage_primaryGoneMeansNoWritesButReads(t *testing.T) {
 		}
 		return nil
 	})
-	if err := primary.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, primary.Start())
 	tries := 0
 	eventually(t, time.Minute, func(context.Context) error {
 		tries++
@@ -214,9 +207,7 @@ func TestStorage_ofOneNameInTwoVirtualStorages(t *testing.T) {
 	for _, virtualStorage := range []string{"one", "two"} {
 		for _, s := range c.StoragesOf(virtualStorage) {
 			paths, err := s.Repositories(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			if len(paths) != 2 {
 				t.Errorf("%s has %q, want the two repositories of %q", s.Label(), paths, virtualStorage)
 			}

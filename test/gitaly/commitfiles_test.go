@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"praefect/test/must"
 )
 
 type actionHeader = gitalypb.UserCommitFilesActionHeader
@@ -44,9 +46,7 @@ func edit(repo *gitalypb.Repository) *gitalypb.UserCommitFilesRequestHeader {
 func (c *clients) commit(t *testing.T, ctx context.Context, header *gitalypb.UserCommitFilesRequestHeader, actions ...action) (*gitalypb.OperationBranchUpdate, error) {
 	t.Helper()
 	stream, err := c.edits.UserCommitFiles(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	requests := []*gitalypb.UserCommitFilesRequest{{
 		UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Header{Header: header},
 	}}
@@ -113,9 +113,7 @@ func TestServer_commitsFiles(t *testing.T) {
 	}
 
 	found, err := f.commits.FindCommit(t.Context(), &gitalypb.FindCommitRequest{Repository: repo, Revision: []byte("refs/heads/main"), Trailers: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	c := found.GetCommit()
 	if c.GetId() != second.GetCommitId() || len(c.GetParentIds()) != 1 || c.GetParentIds()[0] != first.GetCommitId() || c.GetTreeId() == "" {
 		t.Errorf("got %v, want commit %q after %q", c, second.GetCommitId(), first.GetCommitId())
@@ -139,9 +137,7 @@ func TestServer_commitParents(t *testing.T) {
 	f := start(t)
 	repo := f.create(t, "a.git")
 	main, err := f.commit(t, t.Context(), edit(repo), create("a", "1"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	topic := edit(repo)
 	topic.BranchName, topic.StartBranchName = []byte("topic"), []byte("main")
 	made, err := f.commit(t, t.Context(), topic, create("b", "2"))

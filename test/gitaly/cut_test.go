@@ -4,22 +4,20 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"praefect/test/must"
 )
 
 func TestRunning_removesLocksOnlyWhenNoCommandIsLeft(t *testing.T) {
 	repository := t.TempDir()
 	lock := filepath.Join(repository, "HEAD.lock")
 	leaveLock := func() {
-		if err := os.WriteFile(lock, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, os.WriteFile(lock, nil, 0o600))
 	}
 	there := func() bool { _, err := os.Stat(lock); return err == nil }
 	var r running
 	enter := func() {
-		if err := r.enter(repository); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, r.enter(repository))
 	}
 	enter()
 	enter()

@@ -11,6 +11,7 @@ import (
 
 	"praefect/test/gitaly"
 	"praefect/test/gitaly/gitalytest"
+	"praefect/test/must"
 )
 
 // A full disk fails calls before their first vote, but for a push: git tells the client
@@ -19,9 +20,7 @@ func TestServer_fullDisk(t *testing.T) {
 	h := newHooked(t, nil)
 	repo := h.repository("two")
 	dir, commit := work(t, 1<<10)
-	if err := gitaly.WriteFaults(h.dir["two"], gitaly.Fault{Disk: "full"}); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, gitaly.WriteFaults(h.dir["two"], gitaly.Fault{Disk: "full"}))
 	in := func(id uint64) context.Context { return gitalytest.InTransaction(t, t.Context(), id, "two", true) }
 
 	answer, err := h.voting.push(in(1), repo, pushOf(t, dir, "refs/heads/main", zero, commit))
@@ -53,9 +52,7 @@ func TestServer_fullDisk(t *testing.T) {
 		t.Error("the reference was written")
 	}
 	checkNoLocks(t, h.path(repo))
-	if err := gitaly.WriteFaults(h.dir["two"]); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, gitaly.WriteFaults(h.dir["two"]))
 	answer, err = h.voting.push(in(5), repo, pushOf(t, dir, "refs/heads/main", zero, commit))
 	if err != nil || !strings.Contains(answer, "ok refs/heads/main") {
 		t.Errorf("push onto a disk with room: got %q, %v", answer, err)

@@ -16,6 +16,7 @@ import (
 
 	"praefect/test/gitaly"
 	"praefect/test/gitaly/gitalytest"
+	"praefect/test/must"
 )
 
 // serveDir, when set, makes the test binary a server of that directory.
@@ -48,20 +49,14 @@ type process struct {
 func startProcess(t *testing.T, dir string) *process {
 	t.Helper()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	p := &process{fixture: fixture{dir: map[string]string{"one": dir}}, cmd: exec.Command(self)}
 	p.cmd.Env = append(os.Environ(), serveDir+"="+dir)
 	p.cmd.Stderr = os.Stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
+	must.Succeed(t, p.cmd.Start())
 	t.Cleanup(p.kill)
 	if _, err := fmt.Fscanln(stdout, &p.address); err != nil {
 		t.Fatalf("read address: %v", err)
@@ -96,19 +91,13 @@ func TestServer_killed(t *testing.T) {
 			written[ref] = objects.Commits[i%3]
 		}
 		stream, err := p.ssh.SSHReceivePack(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := stream.Send(&gitalypb.SSHReceivePackRequest{Repository: repo, GlId: "key-1"}); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
+		must.Succeed(t, stream.Send(&gitalypb.SSHReceivePackRequest{Repository: repo, GlId: "key-1"}))
 		if _, err := stream.Recv(); err != nil { // git runs, and has sent its references
 			t.Fatalf("push: %v", err)
 		}
 		for chunk := range chunks(data[:len(data)/2], 100_000) {
-			if err := stream.Send(&gitalypb.SSHReceivePackRequest{Stdin: chunk}); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, stream.Send(&gitalypb.SSHReceivePackRequest{Stdin: chunk}))
 		}
 		p.kill()
 		for err == nil {

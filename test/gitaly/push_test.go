@@ -14,6 +14,8 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"praefect/test/must"
 )
 
 const zero = "0000000000000000000000000000000000000000"
@@ -123,16 +125,10 @@ func TestServer_pushCutOff(t *testing.T) {
 		repo := f.create(t, fmt.Sprintf("%d.git", i))
 		ctx, cancel := context.WithCancel(t.Context())
 		stream, err := f.http.PostReceivePack(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := stream.Send(&gitalypb.PostReceivePackRequest{Repository: repo, GlId: "key-1"}); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
+		must.Succeed(t, stream.Send(&gitalypb.PostReceivePackRequest{Repository: repo, GlId: "key-1"}))
 		for chunk := range chunks(data[:sent], 100_000) {
-			if err := stream.Send(&gitalypb.PostReceivePackRequest{Data: chunk}); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, stream.Send(&gitalypb.PostReceivePackRequest{Data: chunk}))
 		}
 		cancel()
 		if _, err := stream.Recv(); status.Code(err) != codes.Canceled {
@@ -165,9 +161,7 @@ func TestServer_pushWithTooLargeMessage(t *testing.T) {
 	f := start(t)
 	repo := f.create(t, "a.git")
 	stream, err := f.http.PostReceivePack(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	for _, req := range []*gitalypb.PostReceivePackRequest{{Repository: repo, GlId: "key-1"}, {Data: make([]byte, 5<<20)}} {
 		if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
 			t.Fatal(err)
@@ -213,13 +207,9 @@ func TestServer_sshExitStatus(t *testing.T) {
 	f := start(t)
 	repo := f.create(t, "a.git")
 	stream, err := f.ssh.SSHUploadPack(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	for _, req := range []*gitalypb.SSHUploadPackRequest{{Repository: repo, GitProtocol: "version=2"}, {Stdin: []byte("zzzz")}} {
-		if err := stream.Send(req); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, stream.Send(req))
 	}
 	var stdout, stderr strings.Builder
 	var exit int32

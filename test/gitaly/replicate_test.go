@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/test/gitaly/gitalytest"
+	"praefect/test/must"
 )
 
 // replicate copies repo to the second storage, under the same path.
@@ -80,9 +81,7 @@ func TestServer_replicatesUnderPushes(t *testing.T) {
 	if err := group.Wait(); err != nil {
 		t.Fatalf("push: %v", err)
 	}
-	if err := f.replicate(t, repo); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, f.replicate(t, repo))
 	f.checkTwin(t, repo)
 }
 
@@ -92,18 +91,14 @@ func TestServer_replicatesWhatIsNoRepository(t *testing.T) {
 	objects := f.seed(t, repo)
 	f.write(t, repo, "refs/heads/main", objects.Commits[2])
 	broken := f.create(t, "b.git")
-	if err := f.replicate(t, repo); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, f.replicate(t, repo))
 	// Take HEAD from the copy: what is left is no repository.
 	git(t, f.path(replicaOf(repo)), nil, "symbolic-ref", "HEAD", "refs/heads/x")
 	remove(t, filepath.Join(f.path(replicaOf(repo)), "HEAD"))
 	if _, err := f.repos.CalculateChecksum(t.Context(), &gitalypb.CalculateChecksumRequest{Repository: replicaOf(repo)}); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("checksum of no repository: got %v, want FailedPrecondition", err)
 	}
-	if err := f.replicate(t, repo); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, f.replicate(t, repo))
 	f.checkTwin(t, repo)
 	// As a source it is as good as absent.
 	remove(t, filepath.Join(f.path(broken), "HEAD"))
@@ -117,9 +112,7 @@ func TestServer_replicatesFromAnUnreadableSource(t *testing.T) {
 	repo := f.create(t, "a.git")
 	objects := f.seed(t, repo)
 	f.write(t, repo, "refs/heads/main", objects.Commits[2])
-	if err := f.replicate(t, repo); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, f.replicate(t, repo))
 	before := f.sum(t, replicaOf(repo))
 	f.write(t, repo, "refs/heads/other", git(t, f.path(repo), nil, "commit-tree", objects.Commits[0]+"^{tree}", "-m", "lost"))
 	lost := git(t, f.path(repo), nil, "rev-parse", "refs/heads/other")
@@ -210,13 +203,9 @@ func TestServer_housekeepingRemovesStaleLocks(t *testing.T) {
 	f.seed(t, repo)
 	stale, young := filepath.Join(f.path(repo), "refs", "heads", "a.lock"), filepath.Join(f.path(repo), "refs", "heads", "b.lock")
 	for path, age := range map[string]time.Duration{stale: time.Hour + time.Minute, young: time.Hour / 2} {
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, os.WriteFile(path, nil, 0o600))
 		at := time.Now().Add(-age)
-		if err := os.Chtimes(path, at, at); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, os.Chtimes(path, at, at))
 	}
 	if _, err := f.repos.OptimizeRepository(t.Context(), &gitalypb.OptimizeRepositoryRequest{Repository: repo}); err != nil {
 		t.Fatal(err)

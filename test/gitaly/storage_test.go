@@ -14,6 +14,7 @@ import (
 
 	"praefect/test/gitaly"
 	"praefect/test/gitaly/gitalytest"
+	"praefect/test/must"
 )
 
 // restartable runs servers on the same directories, one after the other.
@@ -26,9 +27,7 @@ func (r *restartable) start(t *testing.T) {
 	t.Helper()
 	r.server = newServer(t, r.dir)
 	lis, address, err := gitaly.Listen(t.Context(), "unix:"+filepath.Join(t.TempDir(), "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.server.Run(ctx, lis) }()
@@ -105,9 +104,7 @@ func TestStorage_idIsThatOfTheDisk(t *testing.T) {
 		t.Errorf("after a restart: exists: got %v, %v, want true", exists.GetExists(), err)
 	}
 	r.stop()
-	if err := os.RemoveAll(r.dir["one"]); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.RemoveAll(r.dir["one"]))
 	r.start(t)
 	if got := r.filesystemID(t); got == id || got == "" {
 		t.Errorf("on an empty disk: got %q, want another one than %q", got, id)
@@ -116,13 +113,9 @@ func TestStorage_idIsThatOfTheDisk(t *testing.T) {
 
 func TestStorage_diskTakenAway(t *testing.T) {
 	r := newRestartable(t)
-	if err := os.RemoveAll(r.dir["one"]); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.RemoveAll(r.dir["one"]))
 	info, err := r.info.ServerInfo(t.Context(), &gitalypb.ServerInfoRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	status := info.GetStorageStatuses()[0]
 	if status.GetReadable() || status.GetWriteable() || status.GetFilesystemId() != "" {
 		t.Errorf("got %v, want neither readable nor writeable, and no id", status)
@@ -136,9 +129,7 @@ func TestStorage_diskTakenAway(t *testing.T) {
 func TestStorage_isServedOnce(t *testing.T) {
 	r := newRestartable(t)
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if err := newServer(t, r.dir).Run(ctx, lis); !errors.Is(err, context.DeadlineExceeded) {
@@ -157,12 +148,8 @@ func TestStorage_startRemovesLeftovers(t *testing.T) {
 		"group/a.git/objects/tmp_objdir-incoming-x/pack/tmp_pack",
 	} {
 		file := filepath.Join(r.dir["one"], name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		must.Succeed(t, os.WriteFile(file, nil, 0o644))
 	}
 	r.start(t)
 	r.write(t, repo, "refs/heads/main", objects.Commits[0])
@@ -190,7 +177,5 @@ func TestNew_namesAllFaults(t *testing.T) {
 
 func remove(t *testing.T, path string) {
 	t.Helper()
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.Remove(path))
 }

@@ -20,6 +20,7 @@ import (
 
 	"praefect/test/gitaly"
 	"praefect/test/gitaly/gitalytest"
+	"praefect/test/must"
 )
 
 // unanimous commits each round of votes in which all nodes voted alike, and
@@ -94,9 +95,7 @@ func TestServer_faultyVotes(t *testing.T) {
 		t.Run(row.fault.Prefix+row.fault.Vote, func(t *testing.T) {
 			h := newHooked(t, nil)
 			h.Decide = unanimous(2)
-			if err := gitaly.WriteFaults(h.dir["two"], row.fault); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, gitaly.WriteFaults(h.dir["two"], row.fault))
 			ctx := t.Context()
 			if row.one == codes.DeadlineExceeded { // nobody answers; how long is up to the client
 				var cancel context.CancelFunc
@@ -195,9 +194,7 @@ func TestServer_killedAtAVote(t *testing.T) {
 			voting := newClients(gitalytest.DialVoting(t, p.address, token, coordinator))
 			repo := p.create(t, "a.git")
 			objects := p.seed(t, repo)
-			if err := gitaly.WriteFaults(dir, gitaly.Fault{Prefix: "a.git", StopAt: row.step}); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, gitaly.WriteFaults(dir, gitaly.Fault{Prefix: "a.git", StopAt: row.step}))
 			ctx := gitalytest.InTransaction(t, t.Context(), pushID, "one", true)
 			_, err := voting.repos.WriteRef(ctx, &gitalypb.WriteRefRequest{Repository: repo, Ref: []byte("refs/heads/main"), Revision: []byte(objects.Commits[0])})
 			if status.Code(err) != codes.Unavailable {
@@ -206,9 +203,7 @@ func TestServer_killedAtAVote(t *testing.T) {
 			if err := p.cmd.Wait(); p.cmd.ProcessState == nil || p.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 				t.Fatalf("the server ended with %v, not killed", err)
 			}
-			if err := gitaly.WriteFaults(dir); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, gitaly.WriteFaults(dir))
 			p = startProcess(t, dir)
 			checkNoLocks(t, p.path(repo))
 			if got := git(t, p.path(repo), nil, "for-each-ref", "refs/heads/main"); (got != "") != row.wrote {
@@ -235,9 +230,7 @@ func TestServer_malformedTransaction(t *testing.T) {
 // it, and serves others.
 func TestServer_withoutBackchannel(t *testing.T) {
 	server, err := gitaly.New(gitaly.Config{Storages: map[string]string{"one": t.TempDir()}, Token: token, NoBackchannel: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	address := gitalytest.Serve(t, server.Run)
 	voting := newClients(gitalytest.DialVoting(t, address, token, &gitalytest.Coordinator{}))
 	if _, err := voting.info.ServerInfo(t.Context(), &gitalypb.ServerInfoRequest{}); status.Code(err) != codes.Unavailable {
@@ -255,9 +248,7 @@ func TestServer_votesLikeItsRelease(t *testing.T) {
 	votesOf := func(release string) (lines []string) {
 		t.Helper()
 		server, err := gitaly.New(gitaly.Config{Storages: map[string]string{"one": t.TempDir()}, Token: token, Release: release})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		coordinator := &gitalytest.Coordinator{}
 		to := newClients(gitalytest.DialVoting(t, gitalytest.Serve(t, server.Run), token, coordinator))
 		info, err := to.info.ServerInfo(t.Context(), &gitalypb.ServerInfoRequest{})
@@ -266,9 +257,7 @@ func TestServer_votesLikeItsRelease(t *testing.T) {
 		}
 		_, err = to.repos.CreateRepository(gitalytest.InTransaction(t, t.Context(), 7, "one", true),
 			&gitalypb.CreateRepositoryRequest{Repository: &gitalypb.Repository{StorageName: "one", RelativePath: "a.git"}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		for _, v := range coordinator.Votes(7, "one") {
 			lines = append(lines, fmt.Sprintf("%d %x", v.Phase, v.Hash))
 		}

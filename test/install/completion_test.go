@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 )
 
 // halves are what is typed: half is the beginning of a word, and whole the word that a shell makes of it.
@@ -25,14 +26,14 @@ func TestPackage_shellsComplete(t *testing.T) {
 	dir := t.TempDir()
 	scripts := func(shell, program string) string { return filepath.Join(dir, shell, "_"+program) }
 	for shell, reads := range map[string][]string{"bash": {"bash", "-n"}, "zsh": {"zsh", "-n"}, "fish": {"fish", "--no-execute"}} {
-		must(t, os.Mkdir(filepath.Join(dir, shell), 0o700))
+		must.Succeed(t, os.Mkdir(filepath.Join(dir, shell), 0o700))
 		for _, program := range []string{cluster.Praefect, cluster.Praefectctl} {
 			script, err := exec.CommandContext(t.Context(), built.Path(program), "completion", shell).Output()
 			if err != nil || !strings.Contains(string(script), program) {
 				t.Errorf("%s completion %s: %v: %s", program, shell, err, script)
 			}
 			path := scripts(shell, program)
-			must(t, os.WriteFile(path, script, 0o600))
+			must.Succeed(t, os.WriteFile(path, script, 0o600))
 			if out, err := exec.CommandContext(t.Context(), reads[0], append(reads[1:], path)...).CombinedOutput(); err != nil || len(out) > 0 {
 				t.Errorf("%s reads the completion of %s: %v: %s", shell, program, err, out)
 			}
@@ -68,7 +69,7 @@ func TestPackage_shellsComplete(t *testing.T) {
 func bashFunction(t *testing.T, script string) string {
 	t.Helper()
 	text, err := os.ReadFile(script)
-	must(t, err)
+	must.Succeed(t, err)
 	at := strings.LastIndex(string(text), "-F ")
 	if at < 0 {
 		t.Fatalf("%s registers no function: %s", script, text)

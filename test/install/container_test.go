@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/place"
 	"praefect/test/runbook"
 )
@@ -33,7 +34,7 @@ func TestContainer_runs(t *testing.T) {
 		t.Skip("chroot needs root")
 	}
 	dockerfile, err := os.ReadFile(filepath.Join(deployed, "container", "Dockerfile"))
-	must(t, err)
+	must.Succeed(t, err)
 	for _, line := range []string{
 		"RUN VERSION=$VERSION deploy/container/build.sh /image\n", "FROM scratch\nCOPY --from=build /image/ /\nUSER 65532:65532\n",
 		"ENV STATE_DIRECTORY=/var/lib/praefect\n", `ENTRYPOINT ["/usr/bin/praefect"]` + "\n", `CMD ["-config", "/etc/praefect/config.toml"]` + "\n",
@@ -51,24 +52,24 @@ func TestContainer_runs(t *testing.T) {
 	}
 	for _, program := range []string{"praefect", "praefectctl"} {
 		binary, err := elf.Open(filepath.Join(root, "usr/bin", program))
-		must(t, err)
+		must.Succeed(t, err)
 		if libraries, err := binary.ImportedLibraries(); err != nil || len(libraries) > 0 || binary.Section(".interp") != nil {
 			t.Errorf("%s is not static: %q, %v", program, libraries, err)
 		}
-		must(t, binary.Close())
+		must.Succeed(t, binary.Close())
 	}
 
 	disk := t.TempDir()
 	token := filepath.Join(root, "etc/praefect/token")
-	must(t, os.WriteFile(token, []byte("secret\n"), 0o400))
-	must(t, os.Chown(token, uid, uid))
+	must.Succeed(t, os.WriteFile(token, []byte("secret\n"), 0o400))
+	must.Succeed(t, os.Chown(token, uid, uid))
 	gitaly, metrics := free(t), free(t)
 	start(t, place.Place{}, built.Path(cluster.TestGitaly), "-listen", "tcp://"+gitaly, "-storage", "gitaly-1="+disk, "-token-file", token)
 	settings := fmt.Sprintf("listen_addr = %q\nprometheus_listen_addr = %q\n[auth]\ntoken_file = \"/etc/praefect/token\"\n"+
 		"[raft]\nbegin_without_postgres = true\n[database]\nhost = \"127.0.0.1\"\nport = 1\nsslmode = \"disable\"\n"+
 		"[[virtual_storage]]\nname = \"default\"\n[[virtual_storage.node]]\nstorage = \"gitaly-1\"\naddress = \"tcp://%s\"\ntoken_file = \"/etc/praefect/token\"\n",
 		free(t), metrics, gitaly)
-	must(t, os.WriteFile(filepath.Join(root, "etc/praefect/config.toml"), []byte(settings), 0o644))
+	must.Succeed(t, os.WriteFile(filepath.Join(root, "etc/praefect/config.toml"), []byte(settings), 0o644))
 
 	var out bytes.Buffer
 	run := func(args ...string) *exec.Cmd {
@@ -83,11 +84,11 @@ func TestContainer_runs(t *testing.T) {
 	out.Reset()
 	instance := run("/usr/bin/praefect", "-config", "/etc/praefect/config.toml")
 	ended, err := place.Place{}.Start(instance)
-	must(t, err)
+	must.Succeed(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	awaitOK(t, ctx, "http://"+metrics+"/readyz", ended)
-	must(t, instance.Process.Signal(syscall.SIGTERM))
+	must.Succeed(t, instance.Process.Signal(syscall.SIGTERM))
 	<-ended
 	if !instance.ProcessState.Success() {
 		t.Errorf("the instance ended with %s: %s", instance.ProcessState, &out)
@@ -98,8 +99,8 @@ func TestContainer_runs(t *testing.T) {
 func free(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, listener.Close())
+	must.Succeed(t, err)
+	must.Succeed(t, listener.Close())
 	return listener.Addr().String()
 }
 
@@ -121,7 +122,7 @@ func TestContainer_settingsOfThePage(t *testing.T) {
 		}), block)
 		for _, name := range names {
 			text, err := os.ReadFile(filepath.Join(dir, name))
-			must(t, err)
+			must.Succeed(t, err)
 			// The secrets are where the container has them.
 			here := strings.ReplaceAll(string(text), "/etc/praefect/", filepath.Join(dir, "cluster", filepath.Base(filepath.Dir(name)))+"/")
 			if block == "kubernetes" {
@@ -144,7 +145,7 @@ func TestContainer_settingsOfThePage(t *testing.T) {
 func composeNames(t *testing.T, dir string) {
 	t.Helper()
 	file, err := os.Open(filepath.Join(deployed, "container", "compose.yaml"))
-	must(t, err)
+	must.Succeed(t, err)
 	defer func() { _ = file.Close() }() // it was only read
 	type service struct {
 		Image       string
@@ -173,7 +174,7 @@ func composeNames(t *testing.T, dir string) {
 	}
 	decoder := yaml.NewDecoder(file)
 	decoder.KnownFields(true)
-	must(t, decoder.Decode(&compose))
+	must.Succeed(t, decoder.Decode(&compose))
 	// A path is beside compose.yaml, where the page says that its commands are run.
 	exists := func(path string) bool {
 		for _, base := range []string{dir, filepath.Join(deployed, "container")} {
@@ -223,22 +224,22 @@ func composeNames(t *testing.T, dir string) {
 // the names in them that must be the same.
 func TestKubernetes_isWellFormed(t *testing.T) {
 	path, err := filepath.Abs(filepath.Join(deployed, "kubernetes", "praefect.yaml"))
-	must(t, err)
+	must.Succeed(t, err)
 	check := exec.CommandContext(t.Context(), "go", "run", ".", path)
 	check.Dir = t.TempDir()
 	for from, to := range map[string]string{"go.mod": "go.mod", "go.sum": "go.sum", "main.go.txt": "main.go"} {
-		must(t, copyFile(filepath.Join("testdata", "manifests", from), filepath.Join(check.Dir, to)))
+		must.Succeed(t, copyFile(filepath.Join("testdata", "manifests", from), filepath.Join(check.Dir, to)))
 	}
 	if out, err := check.CombinedOutput(); err != nil || strings.Count(string(out), "is well formed") != 4 {
 		t.Fatalf("%v: %s", err, out)
 	}
 	text, err := os.ReadFile(path)
-	must(t, err)
+	must.Succeed(t, err)
 	kinds := make(map[string]map[string]any)
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	for range 4 {
 		var document map[string]any
-		must(t, decoder.Decode(&document))
+		must.Succeed(t, decoder.Decode(&document))
 		kinds[document["kind"].(string)+"/"+at(document, "metadata", "name").(string)] = document
 	}
 	headless, clients := kinds["Service/praefect"], kinds["Service/praefect-clients"]

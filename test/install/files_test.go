@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 )
 
 // TestPackage_filesAreAccepted: the programs that read the files of the package find no fault in
@@ -18,9 +19,9 @@ func TestPackage_filesAreAccepted(t *testing.T) {
 		manual := exec.CommandContext(t.Context(), "go", "run", "./deploy/packages/manual", built.Path(program))
 		manual.Dir = filepath.Join("..", "..")
 		text, err := manual.Output()
-		must(t, err)
+		must.Succeed(t, err)
 		path := filepath.Join(dir, program+".1")
-		must(t, os.WriteFile(path, text, 0o600))
+		must.Succeed(t, os.WriteFile(path, text, 0o600))
 		read := exec.CommandContext(t.Context(), "man", "--warnings", "--local-file", path)
 		read.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=100")
 		var complaints strings.Builder
@@ -32,9 +33,9 @@ func TestPackage_filesAreAccepted(t *testing.T) {
 	}
 	// logrotate wants its file to be root's alone, as the package installs it.
 	rotation, err := os.ReadFile(filepath.Join(deployed, "packages", "logrotate"))
-	must(t, err)
+	must.Succeed(t, err)
 	path := filepath.Join(dir, "logrotate")
-	must(t, os.WriteFile(path, rotation, 0o644))
+	must.Succeed(t, os.WriteFile(path, rotation, 0o644))
 	rotate, err := exec.LookPath("logrotate")
 	if err != nil {
 		rotate = "/usr/sbin/logrotate" // where Debian has it, off most people's path

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/netns"
 	"praefect/test/place"
 	"praefect/test/postgres"
@@ -44,24 +45,24 @@ func TestInstall(t *testing.T) {
 		"postgres": "10.0.0.21", "balancer": "10.0.0.31",
 	} {
 		where, err := testbed.Place(t.Context(), label)
-		must(t, err)
+		must.Succeed(t, err)
 		at[label] = where
 		pairs = append(pairs, address, where.IP)
 	}
 	var machines []*machine
 	for n := range 3 {
 		where, err := testbed.Place(t.Context(), fmt.Sprintf("praefect-%d", n+1))
-		must(t, err)
+		must.Succeed(t, err)
 		pairs = append(pairs, fmt.Sprintf("10.0.0.%d", n+1), where.IP)
 		m := newMachine(t, base, where)
-		must(t, copyFile(former, filepath.Join(m.root, "root/praefect.deb")))
-		must(t, copyFile(newer, filepath.Join(m.root, "root/praefect-new.deb")))
+		must.Succeed(t, copyFile(former, filepath.Join(m.root, "root/praefect.deb")))
+		must.Succeed(t, copyFile(newer, filepath.Join(m.root, "root/praefect-new.deb")))
 		machines = append(machines, m)
 	}
 	var hosts []*runbook.Host
 	for n, m := range machines {
 		hosts = append(hosts, runbook.OnMachine(fmt.Sprintf("praefect-%d", n+1), m.run, pairs...))
-		t.Cleanup(func() { must(t, m.stop(context.Background())) })
+		t.Cleanup(func() { must.Succeed(t, m.stop(context.Background())) })
 	}
 	page := runbook.Open(t, "install.md")
 	onEach := func(block string) {
@@ -80,10 +81,10 @@ func TestInstall(t *testing.T) {
 	page.CarryOut(mine, "settings")
 	page.CarryOut(mine, "postgres-without-tls")
 	server, err := postgres.Launch(t.Context(), postgres.Options{Place: at["postgres"]})
-	must(t, err)
-	t.Cleanup(func() { must(t, server.Close()) })
+	must.Succeed(t, err)
+	t.Cleanup(func() { must.Succeed(t, server.Close()) })
 	_, err = server.SQL(t.Context(), "postgres", "drop role praefect") // test/postgres makes it, here the page does
-	must(t, err)
+	must.Succeed(t, err)
 	own.env = append(own.env, server.Environment()...)
 	page.CarryOut(mine, "postgres")
 	for _, label := range []string{"gitaly-1", "gitaly-2", "gitaly-3"} {
@@ -105,7 +106,7 @@ func TestInstall(t *testing.T) {
 	}
 
 	etc := t.TempDir()
-	must(t, copyFile(filepath.Join("..", "..", "deploy", "haproxy.cfg"), filepath.Join(etc, "haproxy.cfg")))
+	must.Succeed(t, copyFile(filepath.Join("..", "..", "deploy", "haproxy.cfg"), filepath.Join(etc, "haproxy.cfg")))
 	front := &balancer{T: t, place: at["balancer"], config: filepath.Join(etc, "haproxy.cfg")}
 	page.CarryOut(runbook.OnMachine("balancer", front.run, append(pairs[:len(pairs):len(pairs)], "/etc/haproxy", etc)...), "balancer")
 	await(t, at["balancer"].IP+":2305")
@@ -118,7 +119,7 @@ func TestInstall(t *testing.T) {
 	for _, m := range machines {
 		m.awaitReady()
 	}
-	must(t, machines[0].stop(t.Context()))
+	must.Succeed(t, machines[0].stop(t.Context()))
 	removed(t, machines[0])
 }
 
@@ -129,10 +130,10 @@ func upgrade(t *testing.T, page *runbook.Page, hosts []*runbook.Host, machines [
 	for n, m := range machines {
 		settings := filepath.Join(m.root, "etc/praefect/config.toml")
 		before, err := os.ReadFile(settings)
-		must(t, err)
+		must.Succeed(t, err)
 		page.CarryOut(hosts[n], "upgrade-package")
 		after, err := os.ReadFile(settings)
-		must(t, err)
+		must.Succeed(t, err)
 		if !bytes.Equal(before, after) {
 			t.Error("the upgrade changed the settings")
 		}
@@ -152,9 +153,9 @@ func upgrade(t *testing.T, page *runbook.Page, hosts []*runbook.Host, machines [
 func installed(t *testing.T, m *machine) {
 	t.Helper()
 	uid, err := m.id("passwd", "praefect")
-	must(t, err)
+	must.Succeed(t, err)
 	gid, err := m.id("group", "praefect")
-	must(t, err)
+	must.Succeed(t, err)
 	for path, want := range map[string]struct {
 		mode     fs.FileMode
 		uid, gid uint32
@@ -167,7 +168,7 @@ func installed(t *testing.T, m *machine) {
 		"usr/share/doc/praefect/prometheus-rules.yml":       {0o644, 0, 0}, "usr/share/doc/praefect/grafana/raft.json": {0o644, 0, 0},
 	} {
 		info, err := os.Lstat(filepath.Join(m.root, path))
-		must(t, err)
+		must.Succeed(t, err)
 		stat := info.Sys().(*syscall.Stat_t)
 		if info.Mode() != want.mode || stat.Uid != want.uid || stat.Gid != want.gid {
 			t.Errorf("%s has mode %v and owner %d:%d, want %v and %d:%d", path, info.Mode(), stat.Uid, stat.Gid, want.mode, want.uid, want.gid)
@@ -212,9 +213,9 @@ func packageOf(t *testing.T, dir, version string) string {
 		t.Fatalf("build the packages: %v: %s", err, out)
 	}
 	debs, err := filepath.Glob(filepath.Join(dir, "*.deb"))
-	must(t, err)
+	must.Succeed(t, err)
 	rpms, err := filepath.Glob(filepath.Join(dir, "*.rpm"))
-	must(t, err)
+	must.Succeed(t, err)
 	if len(debs) != 1 || len(rpms) != 1 {
 		t.Fatalf("there are %q and %q", debs, rpms)
 	}
@@ -243,13 +244,13 @@ func start(t *testing.T, where place.Place, program string, args ...string) {
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	ended, err := where.Start(cmd)
-	must(t, err)
+	must.Succeed(t, err)
 	t.Cleanup(func() {
 		select {
 		case <-ended:
 			t.Errorf("%s ended: %s: %s", program, cmd.ProcessState, &out)
 		default:
-			must(t, cmd.Process.Kill())
+			must.Succeed(t, cmd.Process.Kill())
 			<-ended
 		}
 	})
@@ -263,7 +264,7 @@ func await(t *testing.T, addr string) {
 	for {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 		if err == nil {
-			must(t, conn.Close())
+			must.Succeed(t, conn.Close())
 			return
 		}
 		select {

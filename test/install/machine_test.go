@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"praefect/test/must"
 	"praefect/test/place"
 )
 
@@ -43,18 +44,18 @@ func newMachine(t *testing.T, base string, at place.Place) *machine {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"upper", "work", "root"} {
-		must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+		must.Succeed(t, os.Mkdir(filepath.Join(dir, name), 0o755))
 	}
 	m := &machine{T: t, root: filepath.Join(dir, "root"), place: at}
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", base, filepath.Join(dir, "upper"), filepath.Join(dir, "work"))
-	must(t, unix.Mount("overlay", m.root, "overlay", 0, options))
+	must.Succeed(t, unix.Mount("overlay", m.root, "overlay", 0, options))
 	t.Cleanup(func() {
 		if err := unix.Unmount(m.root, 0); err != nil {
 			t.Errorf("unmount %s: %v", m.root, err)
 		}
 	})
 	// An installer of Debian writes this one.
-	must(t, os.WriteFile(filepath.Join(m.root, "etc/hosts"), []byte("127.0.0.1 localhost\n"), 0o644))
+	must.Succeed(t, os.WriteFile(filepath.Join(m.root, "etc/hosts"), []byte("127.0.0.1 localhost\n"), 0o644))
 	return m
 }
 
@@ -212,11 +213,4 @@ func (m *machine) journal() string {
 		return err.Error()
 	}
 	return string(text[max(0, len(text)-4096):])
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"praefect/test/must"
 	"praefect/test/place"
 )
 
@@ -33,12 +34,12 @@ cp -r "$2" "$root$path"
 func newOwn(t *testing.T, machines []*machine) *own {
 	t.Helper()
 	tools := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(tools, "scp"), []byte(scp), 0o755))
+	must.Succeed(t, os.WriteFile(filepath.Join(tools, "scp"), []byte(scp), 0o755))
 	var list strings.Builder
 	for _, m := range machines {
 		fmt.Fprintf(&list, "%s %s\n", m.place.IP, m.root)
 	}
-	must(t, os.WriteFile(filepath.Join(tools, "machines"), []byte(list.String()), 0o600))
+	must.Succeed(t, os.WriteFile(filepath.Join(tools, "machines"), []byte(list.String()), 0o600))
 	return &own{T: t, dir: t.TempDir(), env: append(os.Environ(),
 		"PATH="+tools+":"+string(built)+":"+os.Getenv("PATH"),
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_TERMINAL_PROMPT=0",

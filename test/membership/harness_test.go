@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/scenario"
 	"praefect/test/workload"
 )
@@ -62,25 +63,19 @@ func begin(t *testing.T, options cluster.Options) *harness {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
 	seeds, err := workload.NewSeeds(ctx, t.TempDir(), repositories)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	options.Binaries, options.Disk, options.Settings = programs, seeds.Disk, impatient
 	w := &harness{t: t, ctx: ctx, c: cluster.Run(t, options), paths: seeds.Paths()}
 	w.converge()
 	w.traffic, err = workload.Start(ctx, w.c, vs, w.paths[registered:], workload.Config{
 		Writers: 4, Readers: 1, WriteEvery: 200 * time.Millisecond, ReadEvery: 200 * time.Millisecond,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(w.traffic.Stop)
 	w.registers, err = workload.StartRegisters(ctx, w.c, workload.RegistersConfig{
 		VirtualStorage: vs, Paths: w.paths[:registered], Values: seeds.Values(), Every: 150 * time.Millisecond,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(w.registers.Stop)
 	w.getsOn("before anything happened")
 	return w

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"praefect/test/must"
 )
 
 // Disk is a small file system of its own, which can be full or hang. Its owner
@@ -50,9 +52,7 @@ func NewFreezableDisk(ctx context.Context, dir string, size int64) (*Disk, error
 // Run closes a disk, just made with that error, at the end of a test.
 func (d *Disk) Run(t testing.TB, err error) *Disk {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(func() {
 		if err := d.Close(); err != nil {
 			t.Error(err)

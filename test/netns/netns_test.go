@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"praefect/test/must"
 	"praefect/test/place"
 )
 
@@ -47,16 +48,12 @@ func hosts(t *testing.T, l *Testbed, labels ...string) map[string]place.Place {
 	all := make(map[string]place.Place)
 	for _, label := range labels {
 		p, err := l.Place(t.Context(), label)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		all[label] = p
 		listener, err := within(t, p, func() (net.Listener, error) {
 			return net.Listen("tcp", net.JoinHostPort(p.Address(), strconv.Itoa(echoPort)))
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		served := make(chan struct{})
 		go func() {
 			defer close(served)
@@ -110,19 +107,13 @@ func TestLab_partsHostsAndHeals(t *testing.T) {
 		}
 	}
 	want("a", "b", true)
-	if err := l.Part(t.Context(), []string{"a"}, []string{"b"}); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, l.Part(t.Context(), []string{"a"}, []string{"b"}))
 	want("a", "b", false)
 	want("b", "a", false)
 	want("a", "c", true)
-	if err := l.Heal(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, l.Heal(t.Context()))
 	want("a", "b", true)
-	if err := l.Isolate(t.Context(), "c"); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, l.Isolate(t.Context(), "c"))
 	want("a", "c", false)
 	want("a", "b", true)
 	outside, err := net.DialTimeout("tcp", net.JoinHostPort(h["c"].Address(), strconv.Itoa(echoPort)), 10*time.Second)
@@ -140,27 +131,19 @@ func TestLab_cutsOneDirection(t *testing.T) {
 	packets, err := within(t, h["b"], func() (net.PacketConn, error) {
 		return net.ListenPacket("udp", net.JoinHostPort(h["b"].Address(), strconv.Itoa(echoPort)))
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	defer func() { _ = packets.Close() }()
-	if err := l.Cut(t.Context(), "b", "a"); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, l.Cut(t.Context(), "b", "a"))
 	if err := talk(t, h["a"], h["b"]); err == nil {
 		t.Error("the answer got through")
 	}
 	sender, err := within(t, h["a"], func() (net.Conn, error) { return net.Dial("udp", packets.LocalAddr().String()) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	defer func() { _ = sender.Close() }()
 	if _, err := sender.Write([]byte("word")); err != nil {
 		t.Fatal(err)
 	}
-	if err := packets.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, packets.SetReadDeadline(time.Now().Add(10*time.Second)))
 	if _, _, err := packets.ReadFrom(make([]byte, 16)); err != nil {
 		t.Errorf("what goes the other way: %v", err)
 	}
@@ -169,18 +152,12 @@ func TestLab_cutsOneDirection(t *testing.T) {
 func TestLab_resetsAndLoses(t *testing.T) {
 	l := Run(t)
 	h := hosts(t, l, "a", "b")
-	if err := l.Reset(t.Context(), "a", "b"); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, l.Reset(t.Context(), "a", "b"))
 	if err := talk(t, h["a"], h["b"]); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("got %v, want a refusal", err)
 	}
-	if err := l.Heal(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Lose(t.Context(), "a", "b", 1); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, l.Heal(t.Context()))
+	must.Succeed(t, l.Lose(t.Context(), "a", "b", 1))
 	if err := talk(t, h["a"], h["b"]); err == nil {
 		t.Error("all was lost, and got through")
 	}
@@ -193,13 +170,9 @@ func TestLab_delaysWithoutTheKernelsHelp(t *testing.T) {
 	old, err := within(t, h["a"], func() (net.Conn, error) {
 		return net.Dial("tcp", net.JoinHostPort(h["b"].Address(), strconv.Itoa(echoPort)))
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	defer func() { _ = old.Close() }()
-	if err := l.Delay(t.Context(), "a", "b", echoPort, wait); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, l.Delay(t.Context(), "a", "b", echoPort, wait))
 	began := time.Now()
 	if err := talk(t, h["a"], h["b"]); err != nil {
 		t.Error(err)
@@ -234,15 +207,11 @@ func TestDisk_isFullUntilItIsFreed(t *testing.T) {
 	d, err := NewFreezableDisk(t.Context(), filepath.Join(t.TempDir(), "disk"), 16<<20)
 	d.Run(t, err)
 	file := filepath.Join(d.Dir, "file")
-	if err := d.Fill(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, d.Fill())
 	if err := os.WriteFile(file, make([]byte, 4096), 0o600); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("got %v, want no space", err)
 	}
-	if err := d.Free(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, d.Free())
 	if err := os.WriteFile(file, make([]byte, 4096), 0o600); err != nil {
 		t.Error(err)
 	}
@@ -252,9 +221,7 @@ func TestDisk_hangsUntilItIsThawed(t *testing.T) {
 	Run(t)
 	d, err := NewFreezableDisk(t.Context(), filepath.Join(t.TempDir(), "disk"), 16<<20)
 	d.Run(t, err)
-	if err := d.Freeze(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, d.Freeze(t.Context()))
 	written := make(chan error, 1) // one result
 	go func() { written <- os.WriteFile(filepath.Join(d.Dir, "file"), []byte("text"), 0o600) }()
 	early, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -264,9 +231,7 @@ func TestDisk_hangsUntilItIsThawed(t *testing.T) {
 		t.Errorf("it was written: %v", err)
 	case <-early.Done():
 	}
-	if err := d.Thaw(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, d.Thaw(t.Context()))
 	if err := <-written; err != nil {
 		t.Error(err)
 	}

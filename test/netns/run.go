@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"praefect/test/must"
 )
 
 // commandLimit bounds each command of ours: they take milliseconds.
@@ -42,9 +44,7 @@ func Run(t testing.TB) *Testbed {
 		t.Skip(err)
 	}
 	l, err := Open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {
 			t.Error(err)

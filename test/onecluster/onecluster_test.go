@@ -18,6 +18,7 @@ import (
 	"praefect/consensus/store"
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/runbook"
 	"praefect/test/scenario"
 )
@@ -50,13 +51,6 @@ func begin(t *testing.T, options cluster.Options) *harness {
 	return &harness{T: t, ctx: ctx, c: cluster.Run(t, options)}
 }
 
-func (w *harness) must(err error) {
-	w.Helper()
-	if err != nil {
-		w.Fatal(err)
-	}
-}
-
 // eventually waits until check finds nothing missing.
 func (w *harness) eventually(what string, check func() error) {
 	w.Helper()
@@ -67,19 +61,19 @@ func (w *harness) eventually(what string, check func() error) {
 func (w *harness) edit(i *cluster.Instance, change func(table)) {
 	w.Helper()
 	w.write(i, change)
-	w.must(scenario.Restart(w.ctx, i))
+	must.Succeed(w, scenario.Restart(w.ctx, i))
 }
 
 func (w *harness) write(i *cluster.Instance, change func(table)) {
 	w.Helper()
 	text, err := os.ReadFile(i.Config)
-	w.must(err)
+	must.Succeed(w, err)
 	settings := table{}
-	w.must(toml.Unmarshal(text, &settings))
+	must.Succeed(w, toml.Unmarshal(text, &settings))
 	change(settings)
 	text, err = toml.Marshal(settings)
-	w.must(err)
-	w.must(os.WriteFile(i.Config, text, 0o600))
+	must.Succeed(w, err)
+	must.Succeed(w, os.WriteFile(i.Config, text, 0o600))
 }
 
 // nodes are those of a virtual storage in settings.
@@ -157,25 +151,25 @@ func TestThreeClustersOfOne(t *testing.T) {
 	w := begin(t, cluster.Options{WithoutPostgres: true})
 	several := make(map[string][]byte)
 	for _, i := range w.c.Instances {
-		w.must(i.Terminate(w.ctx))
+		must.Succeed(w, i.Terminate(w.ctx))
 		text, err := os.ReadFile(i.Config)
-		w.must(err)
+		must.Succeed(w, err)
 		several[i.Label()] = text
 		entries, err := os.ReadDir(i.RaftDir)
-		w.must(err)
+		must.Succeed(w, err)
 		for _, e := range entries {
-			w.must(os.RemoveAll(filepath.Join(i.RaftDir, e.Name())))
+			must.Succeed(w, os.RemoveAll(filepath.Join(i.RaftDir, e.Name())))
 		}
 		w.write(i, func(s table) {
 			s["raft"] = table{"data_dir": i.RaftDir, "begin_without_postgres": true}
 		})
-		w.must(i.Start())
-		w.must(i.WaitReady(w.ctx))
-		w.must(i.Terminate(w.ctx))
+		must.Succeed(w, i.Start())
+		must.Succeed(w, i.WaitReady(w.ctx))
+		must.Succeed(w, i.Terminate(w.ctx))
 	}
 	for _, i := range w.c.Instances {
-		w.must(os.WriteFile(i.Config, several[i.Label()], 0o600))
-		w.must(i.Start())
+		must.Succeed(w, os.WriteFile(i.Config, several[i.Label()], 0o600))
+		must.Succeed(w, i.Start())
 	}
 	for _, i := range w.c.Instances {
 		w.eventually(i.Label()+" takes no lease and says why", func() error {
@@ -199,9 +193,9 @@ func TestThreeClustersOfOne(t *testing.T) {
 		})
 	}
 	kept, err := w.c.Instances[0].Admin().RaftStatus(w.ctx)
-	w.must(err)
+	must.Succeed(w, err)
 	for _, i := range w.c.Instances[1:] {
-		w.must(i.Terminate(w.ctx))
+		must.Succeed(w, i.Terminate(w.ctx))
 	}
 	page, root := runbook.Open(t, "begin.md"), t.TempDir()
 	for _, i := range w.c.Instances[1:] {
@@ -212,10 +206,10 @@ func TestThreeClustersOfOne(t *testing.T) {
 		}
 	}
 	for _, i := range w.c.Instances[1:] {
-		w.must(i.Start())
+		must.Succeed(w, i.Start())
 	}
 	for _, i := range w.c.Instances {
-		w.must(i.WaitReady(w.ctx))
+		must.Succeed(w, i.WaitReady(w.ctx))
 		status, err := i.Admin().RaftStatus(w.ctx)
 		if err != nil || status.ClusterID != kept.ClusterID {
 			t.Errorf("%s is of cluster %q, want %q: %v", i.Label(), status.ClusterID, kept.ClusterID, err)
@@ -229,7 +223,7 @@ func TestThreeClustersOfOne(t *testing.T) {
 func (w *harness) claimsAndNames(page *runbook.Page, root, cluster string) {
 	w.Helper()
 	first, last := w.c.Instances[0], w.c.Instances[2]
-	w.must(w.c.Postgres.Start(w.ctx))
+	must.Succeed(w, w.c.Postgres.Start(w.ctx))
 	claimed := func() error {
 		if out, err := w.praefect(first, "claim", "list"); err != nil || !strings.Contains(out, cluster) {
 			return fmt.Errorf("%w: %s", err, out)
@@ -239,7 +233,7 @@ func (w *harness) claimsAndNames(page *runbook.Page, root, cluster string) {
 	w.eventually("the cluster claims its virtual storage", claimed)
 	const name = "praefect-9"
 	for _, i := range w.c.Instances {
-		w.must(i.Terminate(w.ctx))
+		must.Succeed(w, i.Terminate(w.ctx))
 		w.write(i, func(s table) {
 			raft := s["raft"].(table)
 			for _, peer := range raft["peer"].([]any) {
@@ -253,7 +247,7 @@ func (w *harness) claimsAndNames(page *runbook.Page, root, cluster string) {
 		})
 	}
 	_, err := w.c.Postgres.SQL(w.ctx, "praefect", "update praefect_raft.claims set seen_at = now() - interval '1 hour'")
-	w.must(err)
+	must.Succeed(w, err)
 	host := runbook.OnInstance(w.c, first, root)
 	host.Input = vs + "\n"
 	if out := page.CarryOut(host, "claims"); !strings.Contains(out, "was removed") {
@@ -263,10 +257,10 @@ func (w *harness) claimsAndNames(page *runbook.Page, root, cluster string) {
 	host.Input = name + "\n"
 	page.CarryOut(host, "rename")
 	for _, i := range w.c.Instances {
-		w.must(i.Start())
+		must.Succeed(w, i.Start())
 	}
 	for _, i := range w.c.Instances {
-		w.must(i.WaitReady(w.ctx))
+		must.Succeed(w, i.WaitReady(w.ctx))
 	}
 	w.eventually("the cluster claims again", claimed)
 }
@@ -275,12 +269,12 @@ func (w *harness) claimsAndNames(page *runbook.Page, root, cluster string) {
 // a mistyped virtual storage is taken back.
 func TestStoragesComeBySettingsAndGoByCommand(t *testing.T) {
 	w := begin(t, cluster.Options{VirtualStorages: []cluster.VirtualStorage{cluster.Numbered(vs, 3), {Name: "spare", Storages: []string{"gitaly-4"}}}})
-	w.must(w.c.WaitConverged(w.ctx))
+	must.Succeed(w, w.c.WaitConverged(w.ctx))
 	first := w.c.Instances[0]
 	before, err := w.storages(first, vs)
-	w.must(err)
+	must.Succeed(w, err)
 	history, err := first.Admin().History(w.ctx, admin.HistoryRequest{VirtualStorage: vs})
-	w.must(err)
+	must.Succeed(w, err)
 	for n, i := range w.c.Instances {
 		if n > 0 {
 			w.says(first, `storage "gitaly-4" of "default" is in the settings of "praefect-1"`, `and not in those of `)
@@ -303,7 +297,7 @@ func TestStoragesComeBySettingsAndGoByCommand(t *testing.T) {
 	})
 	// Nothing has flapped: the only changes are those of the new storage.
 	after, err := first.Admin().History(w.ctx, admin.HistoryRequest{VirtualStorage: vs})
-	w.must(err)
+	must.Succeed(w, err)
 	var changes []string
 	for _, c := range after.Changes[len(history.Changes):] {
 		changes = append(changes, c.Storage+" "+c.Change)
@@ -330,9 +324,9 @@ func TestStoragesComeBySettingsAndGoByCommand(t *testing.T) {
 		t.Errorf("the leader's typo has made %q, %v", got, err)
 	}
 	saved, err := os.ReadFile(first.Config)
-	w.must(err)
+	must.Succeed(w, err)
 	var good table
-	w.must(toml.Unmarshal(saved, &good))
+	must.Succeed(w, toml.Unmarshal(saved, &good))
 	w.edit(last, func(s table) { s["virtual_storage"] = good["virtual_storage"] })
 
 	// Removal by command.
@@ -366,5 +360,5 @@ func TestStoragesComeBySettingsAndGoByCommand(t *testing.T) {
 	if got, err := w.storages(first, "defualt"); err == nil {
 		t.Errorf("it is still there: %q", got)
 	}
-	w.must(w.c.WaitConverged(w.ctx))
+	must.Succeed(w, w.c.WaitConverged(w.ctx))
 }

@@ -12,6 +12,7 @@ import (
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/runbook"
 	"praefect/test/scenario"
 	"praefect/test/workload"
@@ -22,11 +23,9 @@ import (
 // whole meanwhile, and the instance goes on.
 func TestTokensAndCertificates(t *testing.T) {
 	seeds, err := workload.NewSeeds(t.Context(), t.TempDir(), 8)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	w := begin(t, cluster.Options{Disk: seeds.Disk, Balancer: true, Settings: "drain_wait = \"1s\"\n"})
-	w.must(w.c.WaitConverged(w.ctx))
+	must.Succeed(w, w.c.WaitConverged(w.ctx))
 	page, root := runbook.Open(t, "tokens-and-certificates.md"), t.TempDir()
 	var hosts []*runbook.Host
 	for _, i := range w.c.Instances {
@@ -45,25 +44,25 @@ func TestTokensAndCertificates(t *testing.T) {
 	token := w.secret(root, "new-client-token")
 	onEach("client-token")
 	w.stays(traffic)
-	w.must(w.c.UseToken(token))
+	must.Succeed(w, w.c.UseToken(token))
 	traffic = w.work(seeds)
 	onEach("client-token-end")
 
 	// The operators' token.
-	w.must(os.WriteFile(w.c.AdminTokenFile, []byte(w.secret(root, "new-admin-token")), 0o600))
+	must.Succeed(w, os.WriteFile(w.c.AdminTokenFile, []byte(w.secret(root, "new-admin-token")), 0o600))
 	onEach("admin-token")
 	_, err = w.c.Operate(w.ctx, "pause", "-for", "1m", "-why", "the new token counts")
-	w.must(err)
+	must.Succeed(w, err)
 	_, err = w.c.Operate(w.ctx, "resume")
-	w.must(err)
+	must.Succeed(w, err)
 
 	// A storage's token.
 	page.CarryOut(hosts[0], "storage-drain")
 	storage := w.c.Storage(vs, "gitaly-3")
-	w.must(storage.UseToken(w.secret(root, "new-gitaly-3-token")))
-	w.must(storage.Terminate(w.ctx))
-	w.must(storage.Start())
-	w.must(storage.WaitReady(w.ctx))
+	must.Succeed(w, storage.UseToken(w.secret(root, "new-gitaly-3-token")))
+	must.Succeed(w, storage.Terminate(w.ctx))
+	must.Succeed(w, storage.Start())
+	must.Succeed(w, storage.WaitReady(w.ctx))
 	onEach("storage-token")
 	page.CarryOut(hosts[0], "storage-undrain")
 	w.eventually("the storage serves again", w.allServe)
@@ -89,7 +88,7 @@ func TestTokensAndCertificates(t *testing.T) {
 	for n, h := range hosts {
 		page.CarryOut(h, "certificates")
 		log, err := os.ReadFile(w.c.Instances[n].Log())
-		w.must(err)
+		must.Succeed(w, err)
 		for _, line := range []string{"the certificate for clients is replaced", "the certificate for other instances is replaced"} {
 			if !strings.Contains(string(log), line) {
 				t.Errorf("the log of %s does not say that %s", w.c.Instances[n].Label(), line)
@@ -98,15 +97,15 @@ func TestTokensAndCertificates(t *testing.T) {
 		w.comesBack(w.c.Instances[(n+1)%len(hosts)], traffic)
 	}
 	w.stays(traffic)
-	w.must(w.c.WaitConverged(w.ctx))
-	w.must(traffic.Verify(w.ctx))
+	must.Succeed(w, w.c.WaitConverged(w.ctx))
+	must.Succeed(w, traffic.Verify(w.ctx))
 }
 
 // secret writes a new secret where the page wants it.
 func (w *harness) secret(root, name string) string {
 	w.Helper()
 	text := rand.Text()
-	w.must(os.WriteFile(filepath.Join(root, name), []byte(text+"\n"), 0o600))
+	must.Succeed(w, os.WriteFile(filepath.Join(root, name), []byte(text+"\n"), 0o600))
 	return text
 }
 
@@ -116,12 +115,12 @@ func (w *harness) secretsOfTheirOwn() {
 	w.Helper()
 	for _, i := range w.c.Instances {
 		dir := filepath.Join(i.Dir, "secrets")
-		w.must(os.Mkdir(dir, 0o700))
+		must.Succeed(w, os.Mkdir(dir, 0o700))
 		keep := func(name, from string) string {
 			text, err := os.ReadFile(from)
-			w.must(err)
+			must.Succeed(w, err)
 			path := filepath.Join(dir, name)
-			w.must(os.WriteFile(path, text, 0o600))
+			must.Succeed(w, os.WriteFile(path, text, 0o600))
 			return path
 		}
 		w.write(i, func(s table) {
@@ -135,7 +134,7 @@ func (w *harness) secretsOfTheirOwn() {
 				n["token_file"] = keep(n["storage"].(string)+"-token", n["token_file"].(string))
 			}
 		})
-		w.must(i.Reload(w.ctx))
+		must.Succeed(w, i.Reload(w.ctx))
 	}
 }
 
@@ -144,13 +143,13 @@ func (w *harness) withCertificates(root string) {
 	w.Helper()
 	made := filepath.Join(root, "praefect-tls")
 	for _, i := range w.c.Instances {
-		w.must(i.Terminate(w.ctx))
+		must.Succeed(w, i.Terminate(w.ctx))
 		dir := filepath.Join(i.Dir, "tls")
-		w.must(os.Mkdir(dir, 0o700))
+		must.Succeed(w, os.Mkdir(dir, 0o700))
 		for _, name := range []string{"server.crt", "server.key", "raft.crt", "raft.key"} {
 			text, err := os.ReadFile(filepath.Join(made, i.Label(), name))
-			w.must(err)
-			w.must(os.WriteFile(filepath.Join(dir, name), text, 0o600))
+			must.Succeed(w, err)
+			must.Succeed(w, os.WriteFile(filepath.Join(dir, name), text, 0o600))
 		}
 		w.write(i, func(s table) {
 			s["tls_listen_addr"] = "127.0.0.1:0"
@@ -162,10 +161,10 @@ func (w *harness) withCertificates(root string) {
 		})
 	}
 	for _, i := range w.c.Instances {
-		w.must(i.Start())
+		must.Succeed(w, i.Start())
 	}
 	for _, i := range w.c.Instances {
-		w.must(i.WaitReady(w.ctx))
+		must.Succeed(w, i.WaitReady(w.ctx))
 	}
 }
 
@@ -175,7 +174,7 @@ func (w *harness) work(seeds *workload.Seeds) *workload.Traffic {
 	traffic, err := workload.Start(w.ctx, w.c, vs, seeds.Paths(), workload.Config{
 		Writers: 3, Readers: 3, WriteEvery: 200 * time.Millisecond, ReadEvery: 200 * time.Millisecond,
 	})
-	w.must(err)
+	must.Succeed(w, err)
 	w.Cleanup(traffic.Stop)
 	return traffic
 }
@@ -207,7 +206,7 @@ func (w *harness) progresses(traffic *workload.Traffic) {
 // comesBack restarts an instance: it opens new connections to the others, and they to it.
 func (w *harness) comesBack(i *cluster.Instance, traffic *workload.Traffic) {
 	w.Helper()
-	w.must(scenario.Restart(w.ctx, i))
+	must.Succeed(w, scenario.Restart(w.ctx, i))
 	w.progresses(traffic)
 }
 
@@ -232,7 +231,7 @@ func (w *harness) allServe() error {
 func (w *harness) refusesABadFile(i *cluster.Instance) {
 	w.Helper()
 	good, err := os.ReadFile(i.Config)
-	w.must(err)
+	must.Succeed(w, err)
 	pid := i.PID()
 	w.write(i, func(s table) {
 		s["auth"] = table{"token": "a token that nobody has"}
@@ -242,7 +241,7 @@ func (w *harness) refusesABadFile(i *cluster.Instance) {
 		w.Fatalf("a bad file: got %v", err)
 	}
 	log, err := os.ReadFile(i.Log())
-	w.must(err)
+	must.Succeed(w, err)
 	if !strings.Contains(string(log), "no such file") {
 		w.Error("the log does not name the file that is missing")
 	}
@@ -250,9 +249,9 @@ func (w *harness) refusesABadFile(i *cluster.Instance) {
 	if _, err := i.Admin().Status(w.ctx, admin.StatusRequest{}); err != nil {
 		w.Errorf("after a bad file: %v", err)
 	}
-	w.must(os.WriteFile(i.Config, good, 0o600))
-	w.must(i.Reload(w.ctx))
-	w.must(i.Ready(w.ctx))
+	must.Succeed(w, os.WriteFile(i.Config, good, 0o600))
+	must.Succeed(w, i.Reload(w.ctx))
+	must.Succeed(w, i.Ready(w.ctx))
 	if !i.Running() || i.PID() != pid {
 		w.Error("the process has ended")
 	}

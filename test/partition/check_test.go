@@ -15,7 +15,7 @@ import (
 
 	"praefect/proxy/admin"
 	"praefect/proxy/ledger/machine"
-	"praefect/test/scenario"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -29,7 +29,7 @@ func (w *harness) check(t *testing.T, l *load, before map[string]string) {
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
 	loss, err := w.c.Instances[0].Admin().Dataloss(ctx, admin.DatalossRequest{})
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	if len(loss.Repositories) > 0 {
 		t.Errorf("dataloss names %+v", loss.Repositories)
 	}
@@ -64,7 +64,7 @@ func (w *harness) registers(ctx context.Context, t *testing.T) map[string]string
 	all := make(map[string]string)
 	for _, path := range w.paths[:busy] {
 		id, err := w.c.Git(ctx, w.replica(0, path), "for-each-ref", "--format=%(objectname)", register)
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 		all[path] = id
 	}
 	return all
@@ -93,9 +93,9 @@ func (w *harness) checkEpochs(ctx context.Context, t *testing.T) {
 func (w *harness) history(ctx context.Context, t *testing.T) []admin.Event {
 	t.Helper()
 	text, err := w.c.Operate(ctx, "-output", "json", "history", "-limit", "1000")
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	var answer admin.HistoryResponse
-	scenario.Must(t, json.Unmarshal([]byte(text), &answer))
+	must.Succeed(t, json.Unmarshal([]byte(text), &answer))
 	if len(answer.Changes) == 0 {
 		t.Fatal("the history is empty")
 	}

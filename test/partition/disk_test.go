@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/scenario"
 )
 
@@ -14,14 +15,14 @@ import (
 func fillDisk(t *testing.T, w *harness, l *load) {
 	i := scenario.Leader(t, w.c)
 	disk := w.disks[i.Label()]
-	scenario.Must(t, disk.Fill())
+	must.Succeed(t, disk.Fill())
 	for i.Running() { // a write or two may find space that the log had before
 		l.goesOn(t, scenario.Others(w.c, i)...)
 	}
 	w.ends(t, i)
 	l.goesOn(t, scenario.Others(w.c, i)...)
-	scenario.Must(t, disk.Free())
-	scenario.Must(t, i.Start())
+	must.Succeed(t, disk.Free())
+	must.Succeed(t, i.Start())
 }
 
 // hangDisk lets the leader's log hang. The process cannot end before the disk
@@ -30,12 +31,12 @@ func fillDisk(t *testing.T, w *harness, l *load) {
 func hangDisk(t *testing.T, w *harness, l *load) {
 	i := scenario.Leader(t, w.c)
 	disk := w.disks[i.Label()]
-	scenario.Must(t, disk.Freeze(t.Context()))
+	must.Succeed(t, disk.Freeze(t.Context()))
 	l.goesOn(t, scenario.Others(w.c, i)...)
 	w.replaced(t, i)
-	scenario.Must(t, disk.Thaw(t.Context()))
+	must.Succeed(t, disk.Thaw(t.Context()))
 	w.ends(t, i)
-	scenario.Must(t, i.Start())
+	must.Succeed(t, i.Start())
 }
 
 // ends waits for the end of an instance that takes itself out.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/netns"
 	"praefect/test/scenario"
 	"praefect/test/workload"
@@ -71,9 +72,7 @@ func newHarness(t *testing.T, random *rand.Rand) *harness {
 	}
 	w := &harness{testbed: netns.Run(t), disks: make(map[string]*netns.Disk), random: random}
 	seeds, err := workload.NewSeeds(t.Context(), t.TempDir(), busy+spare)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	w.paths = seeds.Paths()
 	mounts := t.TempDir()
 	for n := range 3 {
@@ -104,18 +103,14 @@ func (w *harness) settle(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
-	if err := w.c.WaitReady(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.c.WaitConverged(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, w.c.WaitReady(ctx))
+	must.Succeed(t, w.c.WaitConverged(ctx))
 }
 
 // heal ends every fault of the network.
 func (w *harness) heal(t *testing.T) {
 	t.Helper()
-	scenario.Must(t, w.testbed.Heal(t.Context()))
+	must.Succeed(t, w.testbed.Heal(t.Context()))
 }
 
 // anyOf is one of them, by chance.
@@ -135,5 +130,5 @@ func (w *harness) eventually(t *testing.T, what string, attempt func(context.Con
 // last lets a fault last for a time.
 func last(t *testing.T, d time.Duration) {
 	t.Helper()
-	scenario.Must(t, workload.Pass(t.Context(), d))
+	must.Succeed(t, workload.Pass(t.Context(), d))
 }

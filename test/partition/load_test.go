@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/scenario"
 	"praefect/test/workload"
 )
@@ -79,12 +80,12 @@ func (l *load) connect(t *testing.T, to *cluster.Instance) (workload.Client, str
 		addr, route = to.Addr, to.Label()
 	}
 	conn, err := cluster.Dial(addr, l.w.c.Token)
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	l.conns = append(l.conns, conn)
 	client := workload.Client{Conn: conn, VirtualStorage: vs}
 	ctx, cancel := context.WithTimeout(t.Context(), scenario.WaitLimit)
 	defer cancel()
-	scenario.Must(t, client.Connected(ctx))
+	must.Succeed(t, client.Connected(ctx))
 	return client, route
 }
 

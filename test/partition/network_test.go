@@ -14,6 +14,7 @@ import (
 
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/scenario"
 	"praefect/test/workload"
 )
@@ -49,7 +50,7 @@ func (l *load) marksReads(t *testing.T, i *cluster.Instance) {
 // partInstance leaves it what is dangerous: its clients and the storages.
 func partInstance(t *testing.T, w *harness, l *load) {
 	i := anyOf(w, w.c.Instances)
-	scenario.Must(t, w.testbed.Part(t.Context(), []string{i.Label()}, scenario.Labels(scenario.Others(w.c, i))))
+	must.Succeed(t, w.testbed.Part(t.Context(), []string{i.Label()}, scenario.Labels(scenario.Others(w.c, i))))
 	parted := time.Now()
 	l.goesOn(t, scenario.Others(w.c, i)...)
 	l.refuses(t, i, parted.Add(lease))
@@ -59,7 +60,7 @@ func partInstance(t *testing.T, w *harness, l *load) {
 
 func isolateLeader(t *testing.T, w *harness, l *load) {
 	i := scenario.Leader(t, w.c)
-	scenario.Must(t, w.testbed.Isolate(t.Context(), i.Label()))
+	must.Succeed(t, w.testbed.Isolate(t.Context(), i.Label()))
 	isolated := time.Now()
 	l.goesOn(t, scenario.Others(w.c, i)...)
 	l.refuses(t, i, isolated.Add(lease))
@@ -80,7 +81,7 @@ func deafenLeader(t *testing.T, w *harness, l *load) {
 // one.
 func oneWay(t *testing.T, w *harness, l *load, i *cluster.Instance, cut func(other string) error) {
 	for _, other := range scenario.Labels(scenario.Others(w.c, i)) {
-		scenario.Must(t, cut(other))
+		must.Succeed(t, cut(other))
 	}
 	done := time.Now()
 	l.goesOn(t, scenario.Others(w.c, i)...)
@@ -93,7 +94,7 @@ func bridge(t *testing.T, w *harness, l *load) {
 	i := scenario.Leader(t, w.c)
 	others := scenario.Others(w.c, i)
 	w.random.Shuffle(len(others), func(a, b int) { others[a], others[b] = others[b], others[a] })
-	scenario.Must(t, w.testbed.Part(t.Context(), []string{i.Label()}, []string{others[0].Label()}))
+	must.Succeed(t, w.testbed.Part(t.Context(), []string{i.Label()}, []string{others[0].Label()}))
 	last(t, 2*lasting)
 	l.goesOn(t, others[1])
 	w.heal(t)
@@ -104,7 +105,7 @@ func bridge(t *testing.T, w *harness, l *load) {
 func losePrimaryAlone(t *testing.T, w *harness, l *load) {
 	i, primary := anyOf(w, w.c.Instances), scenario.Primary(t, w.c, vs)
 	before := w.status(t, i)
-	scenario.Must(t, w.testbed.Part(t.Context(), []string{i.Label()}, []string{primary.Label()}))
+	must.Succeed(t, w.testbed.Part(t.Context(), []string{i.Label()}, []string{primary.Label()}))
 	w.eventually(t, i.Label()+" misses "+primary.Label(), func(ctx context.Context) error {
 		answer, err := i.Admin().Status(ctx, admin.StatusRequest{VirtualStorage: vs})
 		if err != nil {
@@ -145,7 +146,7 @@ func (w *harness) status(t *testing.T, i *cluster.Instance) (v admin.VirtualStor
 // on with the old primary.
 func losePrimaryTogether(t *testing.T, w *harness, l *load) {
 	i, primary := anyOf(w, w.c.Instances), scenario.Primary(t, w.c, vs)
-	scenario.Must(t, w.testbed.Part(t.Context(), scenario.Labels(scenario.Others(w.c, i)), []string{primary.Label()}))
+	must.Succeed(t, w.testbed.Part(t.Context(), scenario.Labels(scenario.Others(w.c, i)), []string{primary.Label()}))
 	w.succeeded(t, primary, i)
 	l.goesOn(t, w.c.Instances...)
 	w.heal(t)
@@ -174,7 +175,7 @@ func losePackets(t *testing.T, w *harness, l *load) {
 	const share, enough = 0.25, 10
 	began := time.Now()
 	w.eachWay(func(from, to *cluster.Instance) {
-		scenario.Must(t, w.testbed.Lose(t.Context(), from.Label(), to.Label(), share))
+		must.Succeed(t, w.testbed.Lose(t.Context(), from.Label(), to.Label(), share))
 	})
 	last(t, 4*lasting)
 	w.eventually(t, "writes are acknowledged in spite of the loss", func(context.Context) error {
@@ -191,10 +192,10 @@ func delayMessages(t *testing.T, w *harness, l *load) {
 	const wait = 100 * time.Millisecond
 	w.eachWay(func(from, to *cluster.Instance) {
 		_, text, err := net.SplitHostPort(to.RaftAddr)
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 		port, err := strconv.Atoi(text)
-		scenario.Must(t, err)
-		scenario.Must(t, w.testbed.Delay(t.Context(), from.Label(), to.Label(), port, wait))
+		must.Succeed(t, err)
+		must.Succeed(t, w.testbed.Delay(t.Context(), from.Label(), to.Label(), port, wait))
 	})
 	last(t, 2*lasting)
 	l.goesOn(t, w.c.Instances...)

@@ -8,33 +8,34 @@ import (
 
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
 func killPrimary(t *testing.T, w *harness, l *load) {
 	primary := scenario.Primary(t, w.c, vs)
-	scenario.Must(t, primary.Kill())
+	must.Succeed(t, primary.Kill())
 	w.succeeded(t, primary, w.c.Instances...)
 	l.goesOn(t, w.c.Instances...)
-	scenario.Must(t, primary.Start())
+	must.Succeed(t, primary.Start())
 }
 
 // stopPrimary lets it be silent until it is replaced.
 func stopPrimary(t *testing.T, w *harness, l *load) {
 	primary := scenario.Primary(t, w.c, vs)
-	scenario.Must(t, primary.Pause())
+	must.Succeed(t, primary.Pause())
 	w.succeeded(t, primary, w.c.Instances...)
 	l.goesOn(t, w.c.Instances...)
-	scenario.Must(t, primary.Resume())
+	must.Succeed(t, primary.Resume())
 }
 
 func killLeader(t *testing.T, w *harness, l *load) {
 	i := scenario.Leader(t, w.c)
-	scenario.Must(t, i.Kill())
+	must.Succeed(t, i.Kill())
 	w.replaced(t, i)
 	l.goesOn(t, scenario.Others(w.c, i)...)
-	scenario.Must(t, i.Start())
+	must.Succeed(t, i.Start())
 }
 
 // replaced waits until one of the others says that it leads. None is asked for more
@@ -68,7 +69,7 @@ func sleepThroughFailover(t *testing.T, w *harness, l *load) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*operationLimit)
 	defer cancel()
 	call, err := workload.Client{Conn: i.Conn(), VirtualStorage: vs}.BeginCommit(ctx, path, "spare", subject)
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	w.eventually(t, "the write is in the ledger", func(ctx context.Context) error {
 		answer, err := others[0].Admin().Dataloss(ctx, admin.DatalossRequest{VirtualStorage: vs, RelativePath: path})
 		if err == nil && len(answer.Repositories) == 0 {
@@ -76,12 +77,12 @@ func sleepThroughFailover(t *testing.T, w *harness, l *load) {
 		}
 		return err
 	})
-	scenario.Must(t, i.Pause())
-	scenario.Must(t, w.testbed.Part(t.Context(), scenario.Labels(others), []string{primary.Label()}))
+	must.Succeed(t, i.Pause())
+	must.Succeed(t, w.testbed.Part(t.Context(), scenario.Labels(others), []string{primary.Label()}))
 	w.replaced(t, i)
 	w.succeeded(t, primary, others...)
 	l.goesOn(t, others...)
-	scenario.Must(t, i.Resume())
+	must.Succeed(t, i.Resume())
 	if id, err := call.End(); err == nil {
 		t.Errorf("%s acknowledged the commit %s, begun under a lease that has ended, on a storage that is no primary any more", i.Label(), id)
 	} else {
@@ -95,6 +96,6 @@ func sleepThroughFailover(t *testing.T, w *harness, l *load) {
 func restartAll(t *testing.T, w *harness, l *load) {
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
-	scenario.Must(t, scenario.RestartEach(ctx, w.c))
+	must.Succeed(t, scenario.RestartEach(ctx, w.c))
 	l.noneFailed(t, balanced)
 }

@@ -5,14 +5,14 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"praefect/test/must"
 )
 
 func TestPlace_startTellsHowItEnded(t *testing.T) {
 	command := exec.Command("/bin/sh", "-c", "exit 3")
 	ended, err := Place{}.Start(command)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	<-ended
 	if got := command.ProcessState.ExitCode(); got != 3 {
 		t.Errorf("got status %d, want 3", got)
@@ -50,9 +50,7 @@ func TestPlace_startSetsThePriorityOfTheProcessAlone(t *testing.T) {
 	var out strings.Builder
 	command.Stdout = &out
 	ended, err := Place{Nice: 3}.Start(command)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	<-ended
 	if got := strings.TrimSpace(out.String()); got != "3" {
 		t.Errorf("the process has priority %s, want 3", got)

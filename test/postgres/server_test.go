@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/test/must"
 	"praefect/test/postgres"
 )
 
@@ -28,9 +29,7 @@ func TestMain(m *testing.M) {
 func launch(t *testing.T, options postgres.Options) *postgres.Server {
 	t.Helper()
 	s, err := postgres.Launch(t.Context(), options)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -42,9 +41,7 @@ func launch(t *testing.T, options postgres.Options) *postgres.Server {
 func query(t *testing.T, s *postgres.Server, database, statements string) string {
 	t.Helper()
 	got, err := s.SQL(t.Context(), database, statements)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return got
 }
 
@@ -53,9 +50,7 @@ func TestServer_keepsDataOverRestarts(t *testing.T) {
 	addr := s.Addr()
 	query(t, s, "postgres", "create table kept (n int); insert into kept values (1)")
 	for _, mode := range []postgres.Mode{postgres.Fast, postgres.Immediate} {
-		if err := s.Restart(t.Context(), mode); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, s.Restart(t.Context(), mode))
 		if got := query(t, s, "postgres", "select n from kept"); got != "1" || s.Addr() != addr {
 			t.Errorf("after a restart with mode %d at %s: got %q, want 1 at %s", mode, s.Addr(), got, addr)
 		}
@@ -67,23 +62,17 @@ func TestServer_keepsDataOverRestarts(t *testing.T) {
 
 func TestServer_pauseStopsAnswersAndResumeBringsThemBack(t *testing.T) {
 	s := launch(t, postgres.Options{})
-	if err := s.Pause(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, s.Pause())
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if got, err := s.SQL(ctx, "postgres", "select 1"); err == nil {
 		t.Errorf("a paused server answered %q", got)
 	}
-	if err := s.Resume(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, s.Resume())
 	if got := query(t, s, "postgres", "select 1"); got != "1" {
 		t.Errorf("got %q, want 1", got)
 	}
-	if err := s.Pause(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, s.Pause())
 	if err := s.Stop(postgres.Immediate); err != nil {
 		t.Errorf("stop a paused server: %v", err)
 	}
@@ -99,9 +88,7 @@ func TestServer_usesADirectoryAgain(t *testing.T) {
 	options := postgres.Options{Dir: filepath.Join(parent, "pg"), Settings: map[string]string{"work_mem": "5MB"}}
 	first := launch(t, options)
 	query(t, first, "postgres", "create table kept (n int)")
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, first.Close())
 	options.Settings["work_mem"] = "6MB"
 	second := launch(t, options)
 	if got := query(t, second, "postgres", "select count(*) from kept; show work_mem"); got != "0\n6MB" {
@@ -112,13 +99,9 @@ func TestServer_usesADirectoryAgain(t *testing.T) {
 func TestServer_newDatabasesAreApart(t *testing.T) {
 	s := launch(t, postgres.Options{})
 	a, err := s.NewDatabase(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	b, err := s.NewDatabase(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if a == b || !strings.Contains(a, "dbname='test_1'") {
 		t.Errorf("got %q and %q, want two databases", a, b)
 	}
@@ -127,9 +110,7 @@ func TestServer_newDatabasesAreApart(t *testing.T) {
 func TestServer_tlsFilesArePrivate(t *testing.T) {
 	s := launch(t, postgres.Options{TLS: true})
 	info, err := os.Stat(s.Certificates().ClientKey)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("the client's key has mode %v, want 0600", info.Mode())
 	}
@@ -150,9 +131,7 @@ func TestLaunch_leavesNothingWhenItsProcessIsKilled(t *testing.T) {
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 	child.Env = append(os.Environ(), orphan+"="+note)
 	child.Stderr = os.Stderr
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, child.Start())
 	var pid int
 	var log string
 	await(t, "the child's server", func() bool {
@@ -168,9 +147,7 @@ func TestLaunch_leavesNothingWhenItsProcessIsKilled(t *testing.T) {
 		pid, err = strconv.Atoi(number)
 		return err == nil
 	})
-	if err := child.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, child.Process.Kill())
 	if err := child.Wait(); err == nil {
 		t.Error("a killed child succeeded")
 	}

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"praefect/test/must"
 )
 
 // TestGenerated_isCurrent compares the Go files in the tree with the ones that make generate
@@ -13,9 +15,7 @@ func TestGenerated_isCurrent(t *testing.T) {
 	root := filepath.Join("..", "..")
 	for _, folder := range packages {
 		want, err := generate(t.Context(), root, folder)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		if len(want) == 0 {
 			t.Errorf("%s has no .proto file", folder)
 		}
@@ -26,17 +26,13 @@ func TestGenerated_isCurrent(t *testing.T) {
 			}
 		}
 		committed, err := filepath.Glob(filepath.Join(root, folder, "*.pb.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		if len(committed) != len(want) {
 			t.Errorf("%s has %d generated files, and %d .proto files", folder, len(committed), len(want))
 		}
 	}
 	listed, err := filepath.Glob(filepath.Join(root, "*", "*", "*pb", "*.proto"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	known := make(map[string]bool)
 	for _, folder := range packages {
 		known[filepath.Join(root, folder)] = true

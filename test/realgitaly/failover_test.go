@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -75,13 +76,13 @@ func (s *suite) paced(every time.Duration) *paced {
 	for n := range 2 {
 		path := fmt.Sprintf("paced/project-%d.git", n)
 		url, err := s.c.CreateRepository(s.ctx, virtualStorage, path)
-		s.must(err)
+		must.Succeed(s.t, err)
 		work, err := workload.Clone(s.ctx, s.c, url, filepath.Join(s.t.TempDir(), "work"))
-		s.must(err)
+		must.Succeed(s.t, err)
 		s.push(work, url, path, "the first")
 		w.paths = append(w.paths, path)
 	}
-	s.must(s.c.WaitConverged(s.ctx))
+	must.Succeed(s.t, s.c.WaitConverged(s.ctx))
 	return w
 }
 
@@ -108,13 +109,13 @@ type figures struct {
 func (w *paced) round(f fault) figures {
 	w.t.Helper()
 	primary, err := w.c.Primary(w.ctx, virtualStorage)
-	w.must(err)
+	must.Succeed(w.t, err)
 	began := time.Now()
 	quiet, done := w.load(w.ctx, 2*time.Second+f.away+4*time.Second)
-	w.must(workload.Pass(w.ctx, 2*time.Second))
-	w.must(f.begin(primary))
-	w.must(workload.Pass(w.ctx, f.away))
-	w.must(f.mend(primary))
+	must.Succeed(w.t, workload.Pass(w.ctx, 2*time.Second))
+	must.Succeed(w.t, f.begin(primary))
+	must.Succeed(w.t, workload.Pass(w.ctx, f.away))
+	must.Succeed(w.t, f.mend(primary))
 	var result figures
 	<-quiet
 	result.available = w.available()
@@ -140,7 +141,7 @@ func (w *paced) round(f fault) figures {
 	}
 	ctx, cancel := context.WithTimeout(w.ctx, agreeLimit)
 	defer cancel()
-	w.must(w.c.WaitConverged(ctx))
+	must.Succeed(w.t, w.c.WaitConverged(ctx))
 	result.agree = time.Since(over)
 	result.locks = w.check()
 	return result
@@ -177,7 +178,7 @@ func (w *paced) available() time.Duration {
 			}
 		})
 	}
-	w.must(clients.Wait())
+	must.Succeed(w.t, clients.Wait())
 	for range w.paths {
 		write := <-done
 		w.kept[write[0]] = append(w.kept[write[0]], write[1])
@@ -234,7 +235,7 @@ func (w *paced) check() (locks int) {
 	for _, storage := range w.c.Storages {
 		for path, refs := range w.kept {
 			listed, err := w.c.Git(w.ctx, filepath.Join(storage.Dir, path), "for-each-ref", "--format=%(refname)", "refs/heads")
-			w.must(err)
+			must.Succeed(w.t, err)
 			has := strings.Fields(listed)
 			slices.Sort(has)
 			for _, ref := range refs {
@@ -243,7 +244,7 @@ func (w *paced) check() (locks int) {
 				}
 			}
 		}
-		w.must(filepath.WalkDir(storage.Dir, func(path string, _ fs.DirEntry, err error) error {
+		must.Succeed(w.t, filepath.WalkDir(storage.Dir, func(path string, _ fs.DirEntry, err error) error {
 			if strings.HasSuffix(path, ".lock") {
 				locks++
 			}
@@ -252,7 +253,7 @@ func (w *paced) check() (locks int) {
 	}
 	for _, path := range w.paths {
 		w.n++
-		w.must(w.point(w.ctx, path, fmt.Sprintf("refs/heads/write-%06d", w.n)))
+		must.Succeed(w.t, w.point(w.ctx, path, fmt.Sprintf("refs/heads/write-%06d", w.n)))
 	}
 	return locks
 }

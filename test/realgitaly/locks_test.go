@@ -14,6 +14,7 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -27,13 +28,13 @@ func locks(t *testing.T, gitaly *cluster.Gitaly, deletions int) {
 	s := begin(t, gitaly, 2*limit)
 	l := &locking{suite: s, path: "locks/project.git"}
 	url, err := s.c.CreateRepository(s.ctx, virtualStorage, l.path)
-	s.must(err)
+	must.Succeed(s.t, err)
 	work, err := workload.Clone(s.ctx, s.c, url, filepath.Join(t.TempDir(), "work"))
-	s.must(err)
+	must.Succeed(s.t, err)
 	s.push(work, url, l.path, "the first")
-	s.must(s.c.WaitConverged(s.ctx))
+	must.Succeed(s.t, s.c.WaitConverged(s.ctx))
 	primary, err := s.c.Primary(s.ctx, virtualStorage)
-	s.must(err)
+	must.Succeed(s.t, err)
 	l.secondaries = slices.DeleteFunc(slices.Clone(s.c.Storages), func(o *cluster.Storage) bool { return o == primary })
 
 	const held = 3 * time.Second
@@ -43,29 +44,29 @@ func locks(t *testing.T, gitaly *cluster.Gitaly, deletions int) {
 			l.packed(ref)
 			for _, storage := range at {
 				lock := filepath.Join(storage.Dir, l.path, "packed-refs.lock")
-				s.must(os.WriteFile(lock, nil, 0o600))
+				must.Succeed(s.t, os.WriteFile(lock, nil, 0o600))
 				time.AfterFunc(held, func() { _ = os.Remove(lock) }) // one that is left is seen later
 			}
-			s.must(l.delete(s.c.Instances[0], ref))
+			must.Succeed(s.t, l.delete(s.c.Instances[0], ref))
 		})
 	}
 
 	const paused = 1350 * time.Millisecond
 	l.costsNothing(fmt.Sprintf("both secondaries paused for %v", paused), paused, func() {
 		for _, storage := range l.secondaries {
-			s.must(storage.Pause())
+			must.Succeed(s.t, storage.Pause())
 		}
 		var resumed sync.WaitGroup
 		resumed.Go(func() {
-			s.must(workload.Pass(s.ctx, paused))
+			must.Succeed(s.t, workload.Pass(s.ctx, paused))
 			for _, storage := range l.secondaries {
-				s.must(storage.Resume())
+				must.Succeed(s.t, storage.Resume())
 			}
 		})
 		client := workload.Client{Conn: s.c.Instances[1].Conn(), VirtualStorage: virtualStorage}
 		err := client.Point(s.ctx, l.path, "refs/heads/while-paused", "refs/heads/main", zero)
 		resumed.Wait()
-		s.must(err)
+		must.Succeed(s.t, err)
 	})
 
 	l.costsNothing(fmt.Sprintf("%d deletions over three instances, 8 at a time", deletions), 0, func() { l.contend(deletions) })
@@ -87,7 +88,7 @@ func (l *locking) costsNothing(what string, least time.Duration, run func()) {
 	began := time.Now()
 	run()
 	took := time.Since(began)
-	l.must(l.c.WaitConverged(l.ctx))
+	must.Succeed(l.t, l.c.WaitConverged(l.ctx))
 	after := [2]float64{l.sum(short), l.sum(repairs)}
 	l.t.Logf("%s: %v, %v short rounds, %v repairs", what, took.Round(time.Millisecond), after[0]-before[0], after[1]-before[1])
 	if after != before || took < least {
@@ -96,14 +97,14 @@ func (l *locking) costsNothing(what string, least time.Duration, run func()) {
 	var first string
 	for n, storage := range l.c.Storages {
 		refs, err := l.c.Git(l.ctx, filepath.Join(storage.Dir, l.path), "for-each-ref")
-		l.must(err)
+		must.Succeed(l.t, err)
 		if n == 0 {
 			first = refs
 		}
 		if refs != first || strings.Contains(refs, "refs/pipelines/") {
 			l.t.Errorf("%s: references on %s:\n%s\non another storage:\n%s", what, storage.Label(), refs, first)
 		}
-		l.must(filepath.WalkDir(filepath.Join(storage.Dir, l.path), func(path string, _ fs.DirEntry, err error) error {
+		must.Succeed(l.t, filepath.WalkDir(filepath.Join(storage.Dir, l.path), func(path string, _ fs.DirEntry, err error) error {
 			if strings.HasSuffix(path, ".lock") {
 				l.t.Errorf("%s: %s is left on %s", what, path, storage.Label())
 			}
@@ -117,7 +118,7 @@ func (l *locking) sum(name string) (sum float64) {
 	l.t.Helper()
 	for _, i := range l.c.Instances {
 		metrics, err := i.Metrics(l.ctx)
-		l.must(err)
+		must.Succeed(l.t, err)
 		of, _ := metrics.Sum(name) // none: it has counted nothing
 		sum += of
 	}
@@ -134,9 +135,9 @@ func (l *locking) packed(refs ...string) {
 			args = append(args, "refs/heads/main:"+ref)
 		}
 		_, err := l.c.Git(l.ctx, dir, args...)
-		l.must(err)
+		must.Succeed(l.t, err)
 		_, err = l.c.Git(l.ctx, dir, "pack-refs", "--all")
-		l.must(err)
+		must.Succeed(l.t, err)
 	}
 }
 

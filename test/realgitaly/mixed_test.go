@@ -6,6 +6,7 @@ import (
 
 	"praefect/test/cluster"
 	"praefect/test/gitaly/gitalytest"
+	"praefect/test/must"
 )
 
 // older is the Gitaly of the other release that an operator named.
@@ -16,9 +17,7 @@ func older(t *testing.T) *cluster.Gitaly {
 		t.Skip("GITALY_BIN_OLD names no gitaly of another release (and GITALY_GIT_OLD the git of it): docs/operations/own-gitaly.md tells how to run this")
 	}
 	gitaly, err := cluster.FindGitaly(t.Context(), bin, os.Getenv("GITALY_GIT_OLD"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if gitaly == nil {
 		t.Fatalf("GITALY_BIN_OLD=%s is no Gitaly", bin)
 	}

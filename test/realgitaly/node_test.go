@@ -13,6 +13,7 @@ import (
 
 	"praefect/test/cluster"
 	"praefect/test/gitaly/gitalytest"
+	"praefect/test/must"
 )
 
 // TestRealGitaly_votes checks of a node alone what strong consistency rests on: of
@@ -48,18 +49,14 @@ func TestNode_ofAStandIn(t *testing.T) {
 func subject(t *testing.T, gitaly *cluster.Gitaly) gitalytest.Subject {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "node-") // short: sockets of Gitaly are in it
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
 	})
 	node, err := cluster.StartNode(t.Context(), programs, gitaly, dir, "one", "two")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
 			log, err := os.ReadFile(node.Log())

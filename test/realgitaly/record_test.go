@@ -13,6 +13,7 @@ import (
 
 	"praefect/test/cluster"
 	"praefect/test/gitaly/gitalytest"
+	"praefect/test/must"
 	"praefect/test/realgitaly/seen"
 )
 
@@ -54,10 +55,6 @@ func note(t *testing.T, gitaly *cluster.Gitaly, node *grpc.ClientConn, methods [
 		return
 	}
 	info, err := gitalypb.NewServerServiceClient(node).ServerInfo(t.Context(), &gitalypb.ServerInfoRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := seen.Note(seenFile, info.GetServerVersion(), info.GetGitVersion(), methods, change); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
+	must.Succeed(t, seen.Note(seenFile, info.GetServerVersion(), info.GetGitVersion(), methods, change))
 }

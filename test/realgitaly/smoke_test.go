@@ -11,6 +11,7 @@ import (
 
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -48,9 +49,7 @@ func operators(t *testing.T) *cluster.Gitaly {
 		t.Skip("GITALY_BIN names no gitaly (and GITALY_GIT the git of it, 2.42 or later): docs/operations/own-gitaly.md tells how to run this")
 	}
 	gitaly, err := cluster.FindGitaly(t.Context(), bin, os.Getenv("GITALY_GIT"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if gitaly == nil {
 		t.Fatalf("GITALY_BIN=%s is no Gitaly", bin)
 	}
@@ -65,13 +64,9 @@ func TestSmoke_onAStandIn(t *testing.T) { smoke(t, standInFor(t)) }
 func standInFor(t *testing.T) *cluster.Gitaly {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "gitaly")
-	if err := os.WriteFile(bin, fmt.Appendf(nil, standIn, programs.Path(cluster.TestGitaly)), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.WriteFile(bin, fmt.Appendf(nil, standIn, programs.Path(cluster.TestGitaly)), 0o755))
 	gitaly, err := cluster.FindGitaly(t.Context(), bin, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if gitaly.Version != "Gitaly, version 0 (a stand-in)" || gitaly.Git != "" {
 		t.Errorf("got %+v", gitaly)
 	}
@@ -97,9 +92,7 @@ func begin(t *testing.T, gitaly *cluster.Gitaly, limit time.Duration) *suite {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
 	c, err := cluster.Start(ctx, cluster.Options{Binaries: programs, Instances: 3, Balancer: true, Gitaly: gitaly, Settings: settings})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
 			var logs strings.Builder
@@ -111,7 +104,7 @@ func begin(t *testing.T, gitaly *cluster.Gitaly, limit time.Duration) *suite {
 		}
 	})
 	s := &suite{t: t, ctx: ctx, c: c}
-	s.must(c.WaitConverged(ctx))
+	must.Succeed(s.t, c.WaitConverged(ctx))
 	s.wantVoters()
 	return s
 }
@@ -123,9 +116,9 @@ func smoke(t *testing.T, gitaly *cluster.Gitaly) {
 
 	const path = "group/project.git"
 	url, err := c.CreateRepository(ctx, virtualStorage, path)
-	s.must(err)
+	must.Succeed(s.t, err)
 	work, err := workload.Clone(ctx, c, url, filepath.Join(dir, "work"))
-	s.must(err)
+	must.Succeed(s.t, err)
 	before := s.votes()
 	first := s.push(work, url, path, "first")
 	if after := s.votes(); after <= before {
@@ -135,16 +128,16 @@ func smoke(t *testing.T, gitaly *cluster.Gitaly) {
 	// git can replace a reference by one below it, and a storage that misses that
 	// cannot be copied onto as it is; and Gitaly's checksums do not see pipelines.
 	client := workload.Client{Conn: c.Balancer.Conn(), VirtualStorage: virtualStorage}
-	s.must(client.Point(ctx, path, "refs/heads/topic", first, zero))
+	must.Succeed(s.t, client.Point(ctx, path, "refs/heads/topic", first, zero))
 	primary, err := c.Primary(ctx, virtualStorage)
-	s.must(err)
-	s.must(primary.Kill())
+	must.Succeed(s.t, err)
+	must.Succeed(s.t, primary.Kill())
 	last := s.push(work, url, path, "without its primary")
-	s.must(client.Point(ctx, path, "refs/heads/topic", zero, first))
-	s.must(client.Point(ctx, path, "refs/heads/topic/new", last, zero))
-	s.must(client.Point(ctx, path, "refs/pipelines/1", last, zero))
-	s.must(primary.Start())
-	s.must(c.WaitConverged(ctx)) // which compares the replicas
+	must.Succeed(s.t, client.Point(ctx, path, "refs/heads/topic", zero, first))
+	must.Succeed(s.t, client.Point(ctx, path, "refs/heads/topic/new", last, zero))
+	must.Succeed(s.t, client.Point(ctx, path, "refs/pipelines/1", last, zero))
+	must.Succeed(s.t, primary.Start())
+	must.Succeed(s.t, c.WaitConverged(ctx)) // which compares the replicas
 	for _, storage := range c.Storages {
 		got, err := workload.Client{Conn: storage.Conn(), VirtualStorage: storage.Name}.Find(ctx, path, "refs/heads/main")
 		if err != nil || got != last {
@@ -153,7 +146,7 @@ func smoke(t *testing.T, gitaly *cluster.Gitaly) {
 	}
 
 	again, err := workload.Clone(ctx, c, url, filepath.Join(dir, "again"))
-	s.must(err)
+	must.Succeed(s.t, err)
 	if got, err := c.Git(ctx, again.Dir, "rev-parse", "refs/remotes/origin/main"); err != nil || got != last {
 		t.Errorf("the clone has %q on main, %v; want %q", got, err, last)
 	}
@@ -166,17 +159,10 @@ type suite struct {
 	c   *cluster.Cluster
 }
 
-func (s *suite) must(err error) {
-	s.t.Helper()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-}
-
 // wantVoters wants every storage to be one that can vote.
 func (s *suite) wantVoters() {
 	answer, err := s.c.Instances[0].Admin().Status(s.ctx, admin.StatusRequest{VirtualStorage: virtualStorage})
-	s.must(err)
+	must.Succeed(s.t, err)
 	for _, v := range answer.VirtualStorages {
 		for _, storage := range v.Storages {
 			if !storage.Votes {
@@ -190,7 +176,7 @@ func (s *suite) wantVoters() {
 func (s *suite) votes() (sum float64) {
 	for _, i := range s.c.Instances {
 		metrics, err := i.Metrics(s.ctx)
-		s.must(err)
+		must.Succeed(s.t, err)
 		sum += metrics[`gitaly_praefect_transactions_total{action="committed"}`]
 	}
 	return sum
@@ -200,7 +186,7 @@ func (s *suite) votes() (sum float64) {
 func (s *suite) push(work *workload.Checkout, url, path, subject string) (id string) {
 	s.t.Helper()
 	id, err := work.Push(s.ctx, url, "main", subject)
-	s.must(err)
+	must.Succeed(s.t, err)
 	for _, i := range s.c.Instances {
 		got, err := workload.Client{Conn: i.Conn(), VirtualStorage: virtualStorage}.Find(s.ctx, path, "refs/heads/main")
 		if err != nil || got != id {

@@ -18,6 +18,7 @@ import (
 	"praefect/proxy/method"
 	"praefect/test/cluster"
 	"praefect/test/gitaly/gitalytest"
+	"praefect/test/must"
 	"praefect/test/realgitaly/seen"
 )
 
@@ -35,9 +36,7 @@ func writes(t *testing.T, gitaly *cluster.Gitaly, standIn bool) {
 	s := begin(t, gitaly, writesLimit)
 	converged := func(t *testing.T) {
 		t.Helper()
-		if err := s.c.WaitConverged(s.ctx); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, s.c.WaitConverged(s.ctx))
 	}
 	voting, whole := 0, 0
 	replicas := make(map[string]string)
@@ -49,9 +48,7 @@ func writes(t *testing.T, gitaly *cluster.Gitaly, standIn bool) {
 		for _, storage := range s.c.Storages {
 			if !behind[storage.Name] {
 				sum, err := storage.Checksum(s.ctx, path)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must.Succeed(t, err)
 				sums[sum] = storage.Name
 			}
 		}
@@ -89,7 +86,7 @@ func (s *suite) client(gitaly *cluster.Gitaly, converged func(*testing.T)) gital
 		git = "git"
 	}
 	token, err := os.ReadFile(s.c.TokenFile)
-	s.must(err)
+	must.Succeed(s.t, err)
 	return gitalytest.Subject{
 		Conn: s.c.Balancer.Conn(), Address: "tcp://" + s.c.Balancer.Addr, Token: strings.TrimSpace(string(token)), Storage: virtualStorage,
 		Path: func(repo *gitalypb.Repository) string {
@@ -130,9 +127,7 @@ func (s *suite) wantOnePool(t *testing.T, path string) {
 func (s *suite) behind(t *testing.T, path string) map[string]bool {
 	t.Helper()
 	answer, err := s.c.Instances[0].Admin().Dataloss(s.ctx, admin.DatalossRequest{VirtualStorage: virtualStorage})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	behind := make(map[string]bool)
 	for _, repo := range answer.Repositories {
 		if repo.RelativePath == path {
@@ -153,9 +148,7 @@ func (m tabled) name() string { return strings.TrimPrefix(m.FullName, "/gitaly."
 func methodOf(t *testing.T, name string) tabled {
 	t.Helper()
 	table, err := method.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	for m := range table.All() {
 		if strings.HasSuffix(m.FullName, "/"+name) {
 			return tabled{m}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"praefect/test/must"
 )
 
 func TestReport_verdicts(t *testing.T) {
@@ -36,9 +38,7 @@ func TestReport_verdicts(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var out bytes.Buffer
 			r := &report{out: &out, output: make(map[string][]string)}
-			if err := r.read(strings.NewReader(strings.Join(tc.lines, "\n"))); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, r.read(strings.NewReader(strings.Join(tc.lines, "\n"))))
 			if got := r.close(tc.ci); got != tc.want {
 				t.Errorf("got %v, want %v; output:\n%s", got, tc.want, out.String())
 			}

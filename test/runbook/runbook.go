@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"praefect/test/must"
 )
 
 // pages is where the pages are, from the directory of a test's package.
@@ -30,9 +32,7 @@ type Page struct {
 func Open(t testing.TB, name string) *Page {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(pages, name))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	blocks, fault := parse(string(text))
 	if fault != "" {
 		t.Fatalf("%s: %s", name, fault)

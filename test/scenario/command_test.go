@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"praefect/test/must"
 )
 
 func TestCommand(t *testing.T) {
@@ -48,7 +50,7 @@ func TestCommand(t *testing.T) {
 func TestWriteJSON_replacesAWholeFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "build", "figures.json")
 	for _, figures := range [][]int{{1, 2, 3}, {4}} {
-		Must(t, WriteJSON(path, figures, 0o600))
+		must.Succeed(t, WriteJSON(path, figures, 0o600))
 	}
 	text, err := os.ReadFile(path)
 	if err != nil || string(text) != "[\n  4\n]\n" {

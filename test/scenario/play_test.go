@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -25,7 +26,7 @@ func TestPlay_onACluster(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	seeds, err := workload.NewSeeds(ctx, t.TempDir(), 4)
-	Must(t, err)
+	must.Succeed(t, err)
 	options := cluster.Options{Binaries: programs, Disk: seeds.Disk, Settings: workload.EagerRepair}
 	logs, broken := filepath.Join(t.TempDir(), "show.log"), errors.New("it does not break")
 	err = With(ctx, options, logs, func(c *cluster.Cluster) error {
@@ -40,7 +41,7 @@ func TestPlay_onACluster(t *testing.T) {
 			Lap:   func(part string) { parts = append(parts, part) },
 		}
 		o, err := p.Run(ctx)
-		Must(t, err)
+		must.Succeed(t, err)
 		if o.Writes == 0 || o.Reads == 0 || o.Unavailable > 0 {
 			t.Errorf("got %+v", o)
 		}

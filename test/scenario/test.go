@@ -12,14 +12,6 @@ import (
 // WaitLimit bounds the wait for an event that must come, on a busy machine too.
 const WaitLimit = time.Minute
 
-// Must fails the test at once if there is an error.
-func Must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Eventually waits until attempt returns nil, for WaitLimit at most.
 func Eventually(t testing.TB, what string, attempt func(context.Context) error) {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/runbook"
 	"praefect/test/workload"
 )
@@ -25,9 +26,7 @@ func TestStorages_areUpgradedOneByOne(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
 	defer cancel()
 	seeds, err := workload.NewSeeds(ctx, t.TempDir(), repositories)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	c := cluster.Run(t, cluster.Options{
 		Instances: 3, Balancer: true, Binaries: programs, Disk: seeds.Disk, Settings: settings + "[failover]\nreturn_after = \"1s\"\n",
 	})
@@ -36,9 +35,7 @@ func TestStorages_areUpgradedOneByOne(t *testing.T) {
 	}
 	page, root := runbook.Open(t, "upgrade-gitaly.md"), t.TempDir()
 	program := fmt.Appendf(nil, "#!/bin/sh\nexec '%s' -release %s \"$@\"\n", programs.Path(cluster.TestGitaly), newer)
-	if err := os.WriteFile(filepath.Join(root, "gitaly"), program, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.WriteFile(filepath.Join(root, "gitaly"), program, 0o755))
 	hosts := make(map[string]*runbook.Host)
 	for _, s := range c.Storages {
 		s.Become(filepath.Join(t.TempDir(), "gitaly")) // which the page puts there
@@ -85,9 +82,7 @@ func TestStorages_areUpgradedOneByOne(t *testing.T) {
 	unlike := 0.0
 	for _, i := range c.Instances {
 		metrics, err := i.Metrics(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		unlike += metrics["praefect_unlike_votes_total"]
 	}
 	t.Logf("%d writes and %d reads; %v storages were left out because of their release", f.Writes, f.Reads, unlike)
@@ -97,9 +92,7 @@ func TestStorages_areUpgradedOneByOne(t *testing.T) {
 	if unlike == 0 {
 		t.Error("no storage was left out: the releases have not differed")
 	}
-	if err := c.WaitConverged(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, c.WaitConverged(ctx))
 	if err := traffic.Verify(ctx); err != nil {
 		t.Error(err)
 	}
@@ -109,9 +102,7 @@ func TestStorages_areUpgradedOneByOne(t *testing.T) {
 func wantVersions(ctx context.Context, t *testing.T, c *cluster.Cluster, upgraded map[string]bool) {
 	t.Helper()
 	answer, err := c.Instances[0].Admin().Status(ctx, admin.StatusRequest{VirtualStorage: vs})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	for _, s := range answer.VirtualStorages[0].Storages {
 		if got := s.Version == newer; got != upgraded[s.Name] {
 			t.Errorf("status shows version %q of %s", s.Version, s.Name)

@@ -13,6 +13,7 @@ import (
 
 	"praefect/fsm/state"
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -32,23 +33,17 @@ func TestCluster_levelRisesWhenAllInstancesHaveIt(t *testing.T) {
 		t.Fatalf("build the next release: %v: %s", err, out)
 	}
 	seeds, err := workload.NewSeeds(ctx, t.TempDir(), repositories)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	c := cluster.Run(t, cluster.Options{Instances: 3, Balancer: true, Binaries: programs, Disk: seeds.Disk, Settings: settings})
 	traffic := startLoad(ctx, t, c, seeds)
 	install := func(i *cluster.Instance, program string) {
 		t.Helper()
-		if err := errors.Join(i.Terminate(ctx), replace(programs.Path(cluster.Praefect), program), i.Start()); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, errors.Join(i.Terminate(ctx), replace(programs.Path(cluster.Praefect), program), i.Start()))
 	}
 	upgrade := func(i *cluster.Instance, program string) {
 		t.Helper()
 		install(i, program)
-		if err := i.WaitReady(ctx); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, i.WaitReady(ctx))
 	}
 	last := c.Instances[2]
 	upgrade(c.Instances[0], next)
@@ -68,31 +63,21 @@ func TestCluster_levelRisesWhenAllInstancesHaveIt(t *testing.T) {
 		t.Fatalf("the former program: %v", exit)
 	}
 	log, err := os.ReadFile(last.Log())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	for _, part := range []string{"too old for the cluster and stays out of it", "install the version that the other instances run"} {
 		if !strings.Contains(string(log), part) {
 			t.Errorf("the log does not say %q", part)
 		}
 	}
-	if err := replace(programs.Path(cluster.Praefect), next); err != nil {
-		t.Fatal(err)
-	}
-	if err := last.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if err := last.WaitReady(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, replace(programs.Path(cluster.Praefect), next))
+	must.Succeed(t, last.Start())
+	must.Succeed(t, last.WaitReady(ctx))
 	levelIs(ctx, t, c, state.Level+1)
 	traffic.Stop()
 	if f := traffic.Figures(workload.Window{}); f.Writes == 0 || f.Reads == 0 || f.WritesFailed+f.ReadsFailed > 0 {
 		t.Errorf("%d writes, %d failed; %d reads, %d failed: %v", f.Writes, f.WritesFailed, f.Reads, f.ReadsFailed, f.Faults)
 	}
-	if err := c.WaitConverged(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, c.WaitConverged(ctx))
 	if err := traffic.Verify(ctx); err != nil {
 		t.Error(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -15,9 +16,7 @@ import (
 func keepPresent(t *testing.T) string {
 	t.Helper()
 	present := filepath.Join(t.TempDir(), "present")
-	if err := replace(present, programs.Path(cluster.Praefect)); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, replace(present, programs.Path(cluster.Praefect)))
 	t.Cleanup(func() {
 		if err := replace(programs.Path(cluster.Praefect), present); err != nil {
 			t.Error(err)
@@ -32,9 +31,7 @@ func startLoad(ctx context.Context, t *testing.T, c *cluster.Cluster, seeds *wor
 	traffic, err := workload.Start(ctx, c, vs, seeds.Paths(), workload.Config{
 		Writers: 2, Readers: 2, WriteEvery: 200 * time.Millisecond, ReadEvery: 200 * time.Millisecond,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(traffic.Stop)
 	return traffic
 }

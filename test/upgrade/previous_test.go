@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 )
 
 // commitIn is the commit that a file names.
@@ -30,9 +31,7 @@ func commitIn(file string) (string, error) {
 func buildOf(t *testing.T, file string) string {
 	t.Helper()
 	commit, err := commitIn(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	root := filepath.Join("..", "..")
 	if out, err := git(t.Context(), root, "cat-file", "-e", commit+"^{commit}"); err != nil {
 		t.Skipf("the history lacks commit %s of test/upgrade/%s: this is a shallow clone, or no clone; `git fetch --unshallow` mends it (%v: %s)", commit, file, err, out)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -18,13 +19,9 @@ func TestCluster_crossesTheTypedMessagesAtAStop(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	present := keepPresent(t)
-	if err := replace(programs.Path(cluster.Praefect), former); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, replace(programs.Path(cluster.Praefect), former))
 	seeds, err := workload.NewSeeds(ctx, t.TempDir(), repositories)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	c := cluster.Run(t, cluster.Options{Instances: 3, Balancer: true, Binaries: programs, Disk: seeds.Disk, Settings: settings})
 	traffic := startLoad(ctx, t, c, seeds)
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -38,27 +35,17 @@ func TestCluster_crossesTheTypedMessagesAtAStop(t *testing.T) {
 	}
 	traffic.Stop()
 	for _, i := range c.Instances {
-		if err := i.Terminate(ctx); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, i.Terminate(ctx))
 	}
-	if err := replace(programs.Path(cluster.Praefect), present); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, replace(programs.Path(cluster.Praefect), present))
 	for _, i := range c.Instances {
-		if err := i.Start(); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, i.Start())
 	}
-	if err := errors.Join(c.WaitReady(ctx), sameVersion(ctx, c)); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, errors.Join(c.WaitReady(ctx), sameVersion(ctx, c)))
 	if f := traffic.Figures(workload.Window{}); f.Writes == 0 || f.WritesFailed+f.ReadsFailed > 0 {
 		t.Errorf("%d writes, %d failed; %d reads, %d failed: %v", f.Writes, f.WritesFailed, f.Reads, f.ReadsFailed, f.Faults)
 	}
-	if err := c.WaitConverged(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, c.WaitConverged(ctx))
 	if err := traffic.Verify(ctx); err != nil {
 		t.Error(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/runbook"
 	"praefect/test/workload"
 )
@@ -32,9 +33,7 @@ func TestCluster_rollsForthAndBack(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	seeds, err := workload.NewSeeds(ctx, t.TempDir(), repositories)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	c := cluster.Run(t, cluster.Options{Instances: 3, Balancer: true, Binaries: programs, Disk: seeds.Disk, Settings: settings})
 	page, root := runbook.Open(t, "upgrade.md"), t.TempDir()
 	roll := func(what, block string) {
@@ -49,9 +48,7 @@ func TestCluster_rollsForthAndBack(t *testing.T) {
 		}
 	}
 	for name, program := range map[string]string{"praefect-new": programs.Path(cluster.Praefect), "praefect-former": before} {
-		if err := replace(filepath.Join(root, name), program); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, replace(filepath.Join(root, name), program))
 	}
 	roll("begin with the former version", "back")
 	traffic := startLoad(ctx, t, c, seeds)
@@ -65,9 +62,7 @@ func TestCluster_rollsForthAndBack(t *testing.T) {
 	if f.Writes == 0 || f.Reads == 0 || f.WritesFailed+f.ReadsFailed > 0 {
 		t.Errorf("%d writes, %d failed; %d reads, %d failed: %v", f.Writes, f.WritesFailed, f.Reads, f.ReadsFailed, f.Faults)
 	}
-	if err := c.WaitConverged(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, c.WaitConverged(ctx))
 	if err := traffic.Verify(ctx); err != nil {
 		t.Error(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/scenario"
 	"praefect/test/workload"
 )
@@ -46,14 +47,14 @@ func TestChaos_randomKillsUnderLoad(t *testing.T) {
 		all.Go(func() { faults[n] = r.Run(ctx) })
 	}
 	all.Wait()
-	scenario.Must(t, errors.Join(faults...))
+	must.Succeed(t, errors.Join(faults...))
 	for _, r := range nemeses {
 		if len(r.Kills) == 0 {
 			t.Errorf("nothing was killed of %d processes", len(r.Of))
 		}
 	}
 	w.lap(t, "instances: kills %v, %d stops; storages: kills %v, %d stops", nemeses[0].Kills, nemeses[0].Stops, nemeses[1].Kills, nemeses[1].Stops)
-	scenario.Must(t, w.WaitReady(t.Context()))
+	must.Succeed(t, w.WaitReady(t.Context()))
 	l.goesOn(t, some)
 	l.check(t)
 	if want := int(seconds) * 2; l.writes() < want {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
-	"praefect/test/scenario"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -95,6 +95,6 @@ func (p *pair) round(t *testing.T, n int) {
 	}
 	for who := range 2 { // go on from what is there now
 		url := p.through[who].URL(vs, p.path)
-		scenario.Must(t, p.checkouts[who].Reset(t.Context(), url, p.branches[who]))
+		must.Succeed(t, p.checkouts[who].Reset(t.Context(), url, p.branches[who]))
 	}
 }

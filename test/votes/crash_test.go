@@ -16,6 +16,7 @@ import (
 
 	"praefect/test/cluster"
 	"praefect/test/gitaly"
+	"praefect/test/must"
 	"praefect/test/scenario"
 	"praefect/test/workload"
 )
@@ -67,7 +68,7 @@ func (w *harness) prepare(t *testing.T, victims []victim) map[string]func(contex
 			return err
 		})
 	}
-	scenario.Must(t, prepared.Wait())
+	must.Succeed(t, prepared.Wait())
 	writes := make(map[string]func(context.Context) error)
 	for n, v := range victims {
 		writes[v.path] = all[n]
@@ -92,13 +93,13 @@ func TestCrash_ofAnInstanceAtEveryStep(t *testing.T) {
 	writes := w.prepare(t, all)
 	for n, c := range crashes {
 		i := w.Instances[n%3]
-		scenario.Must(t, i.Kill())
+		must.Succeed(t, i.Kill())
 		for _, v := range voted() {
 			if err := w.die(t, i, c.step, writes[path(c, v)]); err == nil {
 				t.Errorf("the %s that met %s was acknowledged", v.Kind, c.step)
 			}
 		}
-		scenario.Must(t, i.Start())
+		must.Succeed(t, i.Start())
 		w.ready(t, i)
 	}
 	w.lap(t, "%d crashes of instances", len(crashes)*len(voted()))
@@ -118,7 +119,7 @@ func TestCrash_ofAnInstanceAtEveryStep(t *testing.T) {
 // write ended.
 func (w *harness) die(t *testing.T, i *cluster.Instance, step string, write func(context.Context) error) error {
 	t.Helper()
-	scenario.Must(t, i.Start("PRAEFECT_FAILPOINT="+step))
+	must.Succeed(t, i.Start("PRAEFECT_FAILPOINT="+step))
 	w.ready(t, i)
 	ctx, cancel := context.WithTimeout(t.Context(), operationLimit)
 	defer cancel()
@@ -140,7 +141,7 @@ func (w *harness) die(t *testing.T, i *cluster.Instance, step string, write func
 func (w *harness) nothingBlocks(t *testing.T) {
 	t.Helper()
 	for _, s := range w.Storages {
-		scenario.Must(t, filepath.WalkDir(s.Dir, func(path string, _ fs.DirEntry, err error) error {
+		must.Succeed(t, filepath.WalkDir(s.Dir, func(path string, _ fs.DirEntry, err error) error {
 			if strings.HasSuffix(path, ".lock") {
 				t.Errorf("a lock is left: %s", path)
 			}
@@ -177,7 +178,7 @@ func TestCrash_ofAStorageAtEveryVote(t *testing.T) {
 	for _, role := range roles {
 		for _, death := range deaths {
 			s := role.of(t)
-			scenario.Must(t, gitaly.WriteFaults(s.Dir, gitaly.Fault{Prefix: "death/" + role.name, StopAt: death}))
+			must.Succeed(t, gitaly.WriteFaults(s.Dir, gitaly.Fault{Prefix: "death/" + role.name, StopAt: death}))
 			var all sync.WaitGroup
 			for _, v := range voted() {
 				all.Go(func() {
@@ -190,8 +191,8 @@ func TestCrash_ofAStorageAtEveryVote(t *testing.T) {
 			}
 			all.Wait()
 			w.ended(t, s)
-			scenario.Must(t, gitaly.WriteFaults(s.Dir))
-			scenario.Must(t, s.Start())
+			must.Succeed(t, gitaly.WriteFaults(s.Dir))
+			must.Succeed(t, s.Start())
 			w.allServe(t)
 		}
 	}

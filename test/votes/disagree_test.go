@@ -9,6 +9,7 @@ import (
 
 	"praefect/test/cluster"
 	"praefect/test/gitaly"
+	"praefect/test/must"
 	"praefect/test/postgres"
 	"praefect/test/scenario"
 	"praefect/test/workload"
@@ -47,9 +48,9 @@ func disagreeing(t *testing.T, w *harness) {
 	const stopped = "odd/stopped.git"
 	w.make(t, stopped)
 	w.settled(t)
-	scenario.Must(t, w.Postgres.Stop(postgres.Fast))
+	must.Succeed(t, w.Postgres.Stop(postgres.Fast))
 	s := w.secondary(t)
-	scenario.Must(t, gitaly.WriteFaults(s.Dir, faults...))
+	must.Succeed(t, gitaly.WriteFaults(s.Dir, faults...))
 	for n, o := range oddities {
 		path, through := o.path(), w.Instances[n%len(w.Instances)]
 		write := w.commitTo(path, through)
@@ -70,12 +71,12 @@ func disagreeing(t *testing.T, w *harness) {
 		t.Logf("%s: acknowledged after %v", o.name, time.Since(began).Round(time.Millisecond))
 	}
 	began := time.Now()
-	scenario.Must(t, s.Pause())
+	must.Succeed(t, s.Pause())
 	w.agreedByTheOthers(t, stopped, s, w.commitTo(stopped, w.Instances[0]))
 	t.Logf("stopped: acknowledged after %v", time.Since(began).Round(time.Millisecond))
-	scenario.Must(t, s.Resume())
-	scenario.Must(t, gitaly.WriteFaults(s.Dir))
-	scenario.Must(t, w.Postgres.Start(t.Context()))
+	must.Succeed(t, s.Resume())
+	must.Succeed(t, gitaly.WriteFaults(s.Dir))
+	must.Succeed(t, w.Postgres.Start(t.Context()))
 	w.allServe(t)
 	w.settled(t)
 	w.lap(t, "a secondary that disagreed was repaired")
@@ -112,7 +113,7 @@ func (w *harness) agreedByTheOthers(t *testing.T, path string, than *cluster.Sto
 	}
 	for _, i := range w.Instances {
 		names, err := behind(t.Context(), i, path)
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 		if !slices.Contains(names, than.Name) {
 			t.Errorf("when the write to %q is acknowledged %s says that %q are behind, want %s", path, i.Label(), names, than.Name)
 		}
@@ -139,14 +140,14 @@ func blocked(t *testing.T, w *harness) {
 	const path = "group/blocked.git"
 	w.make(t, path)
 	i := w.Instances[2]
-	scenario.Must(t, w.Configure(strings.Replace(settings, "[consistency]", "[consistency]\nwhen_short = 'block'", 1)))
+	must.Succeed(t, w.Configure(strings.Replace(settings, "[consistency]", "[consistency]\nwhen_short = 'block'", 1)))
 	w.restart(t, i)
 	before := w.refs(t, path)
 	checkout := w.clone(t, path)
 	primary := scenario.Primary(t, w.Cluster, vs)
 	for _, s := range w.Storages {
 		if s != primary {
-			scenario.Must(t, gitaly.WriteFaults(s.Dir, gitaly.Fault{Prefix: path, Vote: "differ@prepared"}))
+			must.Succeed(t, gitaly.WriteFaults(s.Dir, gitaly.Fault{Prefix: path, Vote: "differ@prepared"}))
 		}
 	}
 	_, err := checkout.Push(t.Context(), i.URL(vs, path), "main", "blocked")
@@ -163,7 +164,7 @@ func blocked(t *testing.T, w *harness) {
 	}
 	t.Logf("the client of a commit sees: %v", err)
 	for _, s := range w.Storages {
-		scenario.Must(t, gitaly.WriteFaults(s.Dir))
+		must.Succeed(t, gitaly.WriteFaults(s.Dir))
 	}
 	w.unchanged(t, path, before)
 
@@ -176,7 +177,7 @@ func blocked(t *testing.T, w *harness) {
 	// on; but all have the one that was not.
 	w.nobodyBehind(t, path)
 	onDisk(t, w.Storages, path, "refs/heads/main", id)
-	scenario.Must(t, w.Configure(settings))
+	must.Succeed(t, w.Configure(settings))
 	w.restart(t, i)
 	w.lap(t, "too few agreed")
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/scenario"
 	"praefect/test/workload"
 )
@@ -73,8 +74,8 @@ func (w *harness) settled(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
-	scenario.Must(t, w.WaitReady(ctx))
-	scenario.Must(t, w.history.AwaitRepairs(ctx, w.Cluster))
+	must.Succeed(t, w.WaitReady(ctx))
+	must.Succeed(t, w.history.AwaitRepairs(ctx, w.Cluster))
 }
 
 // client is one of an instance.
@@ -93,7 +94,7 @@ func (w *harness) make(t *testing.T, paths ...string) {
 	ctx, cancel := context.WithTimeout(t.Context(), scenario.WaitLimit)
 	defer cancel()
 	for _, path := range paths {
-		scenario.Must(t, w.history.Make(ctx, w.client(w.Instances[0]), path))
+		must.Succeed(t, w.history.Make(ctx, w.client(w.Instances[0]), path))
 	}
 }
 
@@ -103,7 +104,7 @@ func (w *harness) clone(t *testing.T, path string) *workload.Checkout {
 	ctx, cancel := context.WithTimeout(t.Context(), scenario.WaitLimit)
 	defer cancel()
 	c, err := workload.Clone(ctx, w.Cluster, w.Instances[0].URL(vs, path), filepath.Join(t.TempDir(), "clone"))
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	return c
 }
 
@@ -125,8 +126,8 @@ func (w *harness) restart(t *testing.T, i *cluster.Instance) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), scenario.WaitLimit)
 	defer cancel()
-	scenario.Must(t, i.Terminate(ctx))
-	scenario.Must(t, i.Start())
+	must.Succeed(t, i.Terminate(ctx))
+	must.Succeed(t, i.Start())
 	w.ready(t, i)
 }
 
@@ -136,8 +137,8 @@ func (w *harness) ready(t *testing.T, i *cluster.Instance) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), scenario.WaitLimit)
 	defer cancel()
-	scenario.Must(t, i.WaitReady(ctx))
-	scenario.Must(t, w.client(i).Connected(ctx))
+	must.Succeed(t, i.WaitReady(ctx))
+	must.Succeed(t, w.client(i).Connected(ctx))
 	scenario.Eventually(t, i.Label()+" reaches all storages", func(ctx context.Context) error { return allServe(ctx, i) })
 }
 

@@ -17,7 +17,7 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 
 	"praefect/test/cluster"
-	"praefect/test/scenario"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -121,12 +121,12 @@ func fromAHook(t *testing.T, w *harness) {
 		l.Instances = append(l.Instances, i.Addr)
 	}
 	text, err := json.Marshal(l)
-	scenario.Must(t, err)
-	scenario.Must(t, os.WriteFile(config, text, 0o600))
+	must.Succeed(t, err)
+	must.Succeed(t, os.WriteFile(config, text, 0o600))
 	program, err := os.Executable()
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	w.make(t, path)
-	scenario.Must(t, w.setHooks(t.Context(), path, map[string]string{
+	must.Succeed(t, w.setHooks(t.Context(), path, map[string]string{
 		"post-receive": fmt.Sprintf("#!/bin/sh\nexec env %s=%s %s\n", lookVariable, config, program),
 	}))
 
@@ -135,14 +135,14 @@ func fromAHook(t *testing.T, w *harness) {
 	rounds := int(workload.FromEnv(t, "SUITE_ROUNDS", 1))
 	for n := range rounds * pushes {
 		_, err := checkout.Push(t.Context(), w.Instances[n%3].URL(vs, path), "pushed", fmt.Sprintf("push-%d", n))
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 	}
 	for n := range rounds * commits {
 		_, err := w.client(w.Instances[n%3]).Commit(t.Context(), path, "committed", fmt.Sprintf("commit-%d", n))
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 	}
 	text, err = os.ReadFile(seen)
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	reads := bytes.Count(text, []byte("\n"))
 	if want := rounds * (pushes + commits) * len(w.Instances); reads != want {
 		t.Errorf("the hook has read %d times, want %d", reads, want)
@@ -161,7 +161,7 @@ func fromAHook(t *testing.T, w *harness) {
 func refused(t *testing.T, w *harness) {
 	const path, complaint = "group/refusing.git", "not with me, says the hook"
 	w.make(t, path)
-	scenario.Must(t, w.setHooks(t.Context(), path, map[string]string{"pre-receive": "#!/bin/sh\necho '" + complaint + "' >&2\nexit 1\n"}))
+	must.Succeed(t, w.setHooks(t.Context(), path, map[string]string{"pre-receive": "#!/bin/sh\necho '" + complaint + "' >&2\nexit 1\n"}))
 	w.settled(t)
 	before := w.refs(t, path)
 	checkout := w.clone(t, path)

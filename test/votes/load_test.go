@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/scenario"
 	"praefect/test/workload"
 )
@@ -35,7 +36,7 @@ const (
 func seeds(t *testing.T) *workload.Seeds {
 	t.Helper()
 	s, err := workload.NewSeeds(t.Context(), t.TempDir(), committed+registered)
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	return s
 }
 
@@ -50,12 +51,12 @@ func (w *harness) load(t *testing.T, seeds *workload.Seeds) *load {
 	l.registers, err = workload.StartRegisters(t.Context(), w.Cluster, workload.RegistersConfig{
 		VirtualStorage: vs, Paths: paths[committed:], Values: seeds.Values(), Every: 100 * time.Millisecond,
 	})
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	t.Cleanup(l.registers.Stop)
 	l.traffic, err = workload.Start(t.Context(), w.Cluster, vs, paths[:committed], workload.Config{
 		Writers: 4, Readers: 1, Homes: w.Instances, WriteEvery: 150 * time.Millisecond, Limit: operationLimit, Reserve: 1,
 	})
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	t.Cleanup(l.traffic.Stop)
 	l.traffic.Rush() // repositories with a storage that is behind are written to as well
 	for n, through := range w.Instances[:2] {
@@ -70,7 +71,7 @@ func (l *load) pusher(t *testing.T, path, branch string, through *cluster.Instan
 	t.Helper()
 	p := workload.At(vs, path)
 	checkout, err := workload.Clone(t.Context(), l.w.Cluster, through.URL(vs, path), filepath.Join(t.TempDir(), branch))
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	l.w.history.Inherits(p, branch, "first")
 	l.pushers.Start(0, 500*time.Millisecond, func(n int) {
 		// Not ended by the end of the load: a push that is given up is in doubt.
@@ -119,8 +120,8 @@ func (l *load) check(t *testing.T) {
 	t.Helper()
 	l.end()
 	l.w.settled(t)
-	scenario.Must(t, l.traffic.Verify(t.Context()))
-	scenario.Must(t, l.registers.Check())
+	must.Succeed(t, l.traffic.Verify(t.Context()))
+	must.Succeed(t, l.registers.Check())
 	l.w.lap(t, "repaired and checked: %d writes were acknowledged (%d of commits, %d of references, %d of pushes), %d reads of references were answered",
 		l.writes(), l.traffic.Acknowledged(), l.registers.Sets(), l.pushes, l.registers.Reads())
 }

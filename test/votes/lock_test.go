@@ -11,6 +11,7 @@ import (
 
 	"praefect/test/cluster"
 	"praefect/test/gitaly"
+	"praefect/test/must"
 	"praefect/test/scenario"
 	"praefect/test/workload"
 )
@@ -28,8 +29,8 @@ func TestLock_ofAKilledGit(t *testing.T) {
 	primary, victim := scenario.Primary(t, w.Cluster, vs), w.secondary(t)
 	lock := filepath.Join(victim.Dir, path, "refs", "heads", "main.lock")
 	locked := func() bool { _, err := os.Stat(lock); return err == nil }
-	scenario.Must(t, gitaly.WriteFaults(victim.Dir, gitaly.Fault{Prefix: path, Cancel: "kill"}))
-	scenario.Must(t, gitaly.WriteFaults(primary.Dir, gitaly.Fault{Prefix: path, Vote: "late=6s@prepared"}))
+	must.Succeed(t, gitaly.WriteFaults(victim.Dir, gitaly.Fault{Prefix: path, Cancel: "kill"}))
+	must.Succeed(t, gitaly.WriteFaults(primary.Dir, gitaly.Fault{Prefix: path, Vote: "late=6s@prepared"}))
 
 	ctx, cancel := context.WithTimeout(t.Context(), scenario.WaitLimit)
 	defer cancel()
@@ -45,10 +46,10 @@ func TestLock_ofAKilledGit(t *testing.T) {
 		}
 		return nil
 	})
-	scenario.Must(t, victim.Pause())
-	scenario.Must(t, w.Instances[0].Kill()) // which cuts its connections
+	must.Succeed(t, victim.Pause())
+	must.Succeed(t, w.Instances[0].Kill()) // which cuts its connections
 	w.lap(t, "stopped; the write ended with %v", <-ended)
-	scenario.Must(t, gitaly.WriteFaults(primary.Dir))
+	must.Succeed(t, gitaly.WriteFaults(primary.Dir))
 	tries := 0
 	scenario.Eventually(t, "another write succeeds", func(ctx context.Context) error {
 		tries++
@@ -57,8 +58,8 @@ func TestLock_ofAKilledGit(t *testing.T) {
 		w.history.Commit(at, "main", subject, err)
 		return err
 	})
-	scenario.Must(t, victim.Resume())
-	scenario.Must(t, w.Instances[0].Start())
+	must.Succeed(t, victim.Resume())
+	must.Succeed(t, w.Instances[0].Start())
 	w.ready(t, w.Instances[0])
 	w.settled(t)
 	w.lap(t, "repaired")
@@ -68,7 +69,7 @@ func TestLock_ofAKilledGit(t *testing.T) {
 	remade := 0
 	for _, i := range w.Instances {
 		text, err := os.ReadFile(i.Log())
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 		remade += strings.Count(string(text), "it is removed and copied from nothing")
 	}
 	if remade == 0 {

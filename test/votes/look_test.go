@@ -11,7 +11,7 @@ import (
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
-	"praefect/test/scenario"
+	"praefect/test/must"
 	"praefect/test/workload"
 )
 
@@ -60,7 +60,7 @@ func behind(ctx context.Context, i *cluster.Instance, path string) ([]string, er
 func (w *harness) equalNow(t *testing.T, path string) {
 	t.Helper()
 	sums, err := w.Checksums(t.Context(), vs, path)
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	distinct := make(map[string]bool)
 	for _, sum := range sums {
 		distinct[sum] = true
@@ -71,7 +71,7 @@ func (w *harness) equalNow(t *testing.T, path string) {
 	w.nobodyBehind(t, path)
 	for _, i := range w.Instances {
 		queue, err := i.Admin().QueueList(t.Context(), admin.QueueListRequest{Limit: 1})
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 		if len(queue.Jobs) > 0 {
 			t.Errorf("%s has work to do: %+v", i.Label(), queue.Jobs)
 		}
@@ -83,7 +83,7 @@ func (w *harness) nobodyBehind(t *testing.T, path string) {
 	t.Helper()
 	for _, i := range w.Instances {
 		names, err := behind(t.Context(), i, path)
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 		if len(names) > 0 {
 			t.Errorf("%s says that %q are behind for %q, want none", i.Label(), names, path)
 		}
@@ -95,7 +95,7 @@ func (w *harness) sum(t *testing.T, name string) (sum float64) {
 	t.Helper()
 	for _, i := range w.Instances {
 		metrics, err := i.Metrics(t.Context())
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 		value, _ := metrics.Sum(name)
 		sum += value
 	}
@@ -107,7 +107,7 @@ func onDisk(t *testing.T, storages []*cluster.Storage, path, ref, id string) {
 	t.Helper()
 	for _, s := range storages {
 		got, err := workload.OnDisk(t.Context(), s, path, "for-each-ref", "--format=%(objectname)", ref)
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 		if got != id {
 			t.Errorf("%s of %q is %q on %s, want %q", ref, path, got, s.Label(), id)
 		}
@@ -120,7 +120,7 @@ func (w *harness) refs(t *testing.T, path string) map[string]string {
 	all := make(map[string]string)
 	for _, s := range w.Storages {
 		refs, err := workload.OnDisk(t.Context(), s, path, "for-each-ref")
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 		all[s.Name] = refs
 	}
 	return all

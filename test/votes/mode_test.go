@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/scenario"
 )
 
@@ -24,7 +25,7 @@ func TestMode_changesUnderLoad(t *testing.T) {
 	w.voted(t, l, true)
 
 	for _, mode := range []string{"eventual", "strong"} {
-		scenario.Must(t, w.Configure(strings.Replace(settings, "[consistency]", "[consistency]\nmode = '"+mode+"'", 1)))
+		must.Succeed(t, w.Configure(strings.Replace(settings, "[consistency]", "[consistency]\nmode = '"+mode+"'", 1)))
 		for _, i := range w.Instances {
 			w.restart(t, i)
 		}
@@ -79,7 +80,7 @@ func (w *harness) votings(t *testing.T) (sum float64) {
 	const voters = "gitaly_praefect_voters_per_transaction_total"
 	for _, i := range w.Instances {
 		metrics, err := i.Metrics(t.Context())
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 		all, _ := metrics.Sum(voters + "_count")
 		few, _ := metrics.Sum(voters + `_bucket{virtual_storage="` + vs + `",le="2"}`)
 		sum += all - few
@@ -90,9 +91,9 @@ func (w *harness) votings(t *testing.T) (sum float64) {
 // replace kills a storage and starts it with other flags.
 func (w *harness) replace(t *testing.T, s *cluster.Storage, flags ...string) {
 	t.Helper()
-	scenario.Must(t, s.Kill())
+	must.Succeed(t, s.Kill())
 	s.Flags(flags...)
-	scenario.Must(t, s.Start())
+	must.Succeed(t, s.Start())
 	scenario.Eventually(t, "all see what was started", func(ctx context.Context) (err error) {
 		for _, i := range w.Instances {
 			err = errors.Join(err, sees(ctx, i, s.Name, len(flags) == 0))

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"praefect/test/cluster"
-	"praefect/test/scenario"
+	"praefect/test/must"
 )
 
 // TestVotes shows in one cluster what votes are for, and what becomes of those who do
@@ -37,7 +37,7 @@ func pushed(t *testing.T, w *harness) {
 	for _, i := range w.Instances {
 		before := w.sum(t, `gitaly_praefect_transactions_total{action="committed"}`)
 		id, err := checkout.Push(t.Context(), i.URL(vs, path), "pushed", "pushed")
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 		onDisk(t, w.Storages, path, "refs/heads/pushed", id)
 		w.equalNow(t, path)
 		const votes = 2 * 3 // prepared and committed, of each

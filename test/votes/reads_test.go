@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/scenario"
 	"praefect/test/workload"
 )
@@ -24,7 +25,7 @@ import (
 func TestReads_areNeverStale(t *testing.T) {
 	const repositories = 8
 	seeds, err := workload.NewSeeds(t.Context(), t.TempDir(), repositories)
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	w := start(t, cluster.Options{Disk: seeds.Disk})
 	n := int(workload.FromEnv(t, "SUITE_READS", 300))
 
@@ -44,7 +45,7 @@ func TestReads_areNeverStale(t *testing.T) {
 		killing := make(chan error, 1)
 		go func() { killing <- r.kill(t.Context(), s, int64(n)/10) }()
 		r.run(t, n/5)
-		scenario.Must(t, <-killing)
+		must.Succeed(t, <-killing)
 		w.lap(t, "%s killed and restarted during %d writes", victim.what, r.writes.Load()-before)
 		w.allServe(t)
 	}
@@ -71,7 +72,7 @@ func (w *harness) readers(t *testing.T, seeds *workload.Seeds) *readers {
 		p := workload.At(vs, path)
 		w.history.Existence(p, true, nil)
 		_, err := w.client(w.Instances[n%len(w.Instances)]).Commit(t.Context(), path, "committed", "begin")
-		scenario.Must(t, err)
+		must.Succeed(t, err)
 		w.history.Commit(p, "committed", "begin", nil)
 	}
 	return &readers{w: w, seeds: seeds}

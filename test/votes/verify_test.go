@@ -14,6 +14,7 @@ import (
 	"praefect/fsm/condition"
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/must"
 	"praefect/test/scenario"
 )
 
@@ -26,11 +27,11 @@ func TestVerify_findsWhatAHookWrote(t *testing.T) {
 	const path, hooked = "group/hook-writes.git", "refs/heads/from-a-hook"
 	w.make(t, path, "group/beside.git")
 	// Without git's own environment no hook of Gitaly sees the write, as if it came from elsewhere.
-	scenario.Must(t, w.setHooks(t.Context(), path, map[string]string{
+	must.Succeed(t, w.setHooks(t.Context(), path, map[string]string{
 		"post-receive": "#!/bin/sh\nread -r old new ref\nexec env -i PATH=\"$PATH\" git --git-dir=\"$(pwd)\" update-ref " + hooked + " \"$new\"\n",
 	}))
 	_, err := w.clone(t, path).Push(t.Context(), w.Instances[1].URL(vs, path), "pushed", "push")
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 
 	var found []admin.Event
 	scenario.Eventually(t, "the verification finds it", func(ctx context.Context) error {
@@ -61,8 +62,8 @@ func TestVerify_findsWhatAHookWrote(t *testing.T) {
 
 	var verified admin.VerifyResponse
 	out, err := w.Operate(t.Context(), "-o", "json", "verify", path)
-	scenario.Must(t, err)
-	scenario.Must(t, json.Unmarshal([]byte(out), &verified))
+	must.Succeed(t, err)
+	must.Succeed(t, json.Unmarshal([]byte(out), &verified))
 	for _, r := range verified.Replicas {
 		if r.Result != admin.ReplicaAlike || !r.Checked {
 			t.Errorf("afterwards: %+v", r)
@@ -72,12 +73,12 @@ func TestVerify_findsWhatAHookWrote(t *testing.T) {
 		t.Errorf("afterwards: %+v", verified)
 	}
 	out, err = w.Operate(t.Context(), "verify", "-all", "-y")
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	if !strings.Contains(out, "no replica differs") {
 		t.Errorf("all: %s", out)
 	}
 	status, err := w.Instances[0].Admin().Status(t.Context(), admin.StatusRequest{})
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	if !slices.ContainsFunc(status.Conditions, func(c condition.Condition) bool {
 		return c.Name == condition.ReplicaDiffered && strings.Contains(c.Text, path)
 	}) {
@@ -95,13 +96,13 @@ func TestVerify_makesADamagedReplicaAgain(t *testing.T) {
 	secondary := w.secondary(t)
 	dir := filepath.Join(secondary.Dir, path)
 	tree, err := w.Git(t.Context(), dir, "rev-parse", "--verify", "refs/heads/main^{tree}")
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	tree = strings.TrimSpace(tree)
-	scenario.Must(t, os.Remove(filepath.Join(dir, "objects", tree[:2], tree[2:])))
+	must.Succeed(t, os.Remove(filepath.Join(dir, "objects", tree[:2], tree[2:])))
 	out, code, err := w.Praefectctl(t.Context(), "-o", "json", "verify", path)
-	scenario.Must(t, err)
+	must.Succeed(t, err)
 	var verified admin.VerifyResponse
-	scenario.Must(t, json.Unmarshal([]byte(out), &verified))
+	must.Succeed(t, json.Unmarshal([]byte(out), &verified))
 	damaged := slices.ContainsFunc(verified.Replicas, func(r admin.VerifiedReplica) bool {
 		return r.Storage == secondary.Name && r.Result == admin.ReplicaDiffers && strings.HasPrefix(r.What, "damaged: ")
 	})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 )
 
 func set(client, began, ended int, value string) Operation {
@@ -53,14 +54,10 @@ func TestRegisters_areSetAndReadThroughEveryInstance(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	seeds, err := NewSeeds(ctx, t.TempDir(), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	c := cluster.Run(t, cluster.Options{Binaries: programs, Instances: 3, Disk: seeds.Disk})
 	registers, err := StartRegisters(ctx, c, RegistersConfig{VirtualStorage: "default", Paths: seeds.Paths(), Values: seeds.Values()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for registers.Sets() < 20 || registers.Reads() < 20 {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"praefect/test/cluster"
+	"praefect/test/must"
 )
 
 // programs are those of this package's tests. Only TestMain sets it.
@@ -86,13 +87,9 @@ func TestPercentile_isOneOfTheValues(t *testing.T) {
 func TestVerify_namesWhatIsMissing(t *testing.T) {
 	dir := t.TempDir()
 	seeds, err := NewSeeds(t.Context(), dir, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	main, err := git(t.Context(), seeds.template, "rev-parse", Branch)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	first, second := seeds.Values()[0], seeds.Values()[1] // main is the parent of both
 	if _, err := git(t.Context(), seeds.template, "update-ref", "refs/heads/a", first); err != nil {
 		t.Fatal(err)
@@ -152,20 +149,14 @@ func TestTraffic_writesAndReadsAndFindsItAllAgain(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	seeds, err := NewSeeds(ctx, t.TempDir(), 8)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	c := cluster.Run(t, cluster.Options{
 		Binaries: programs, Disk: seeds.Disk, Settings: "[consistency]\nmode = 'eventual'\nintent_linger = '100ms'\n",
 	})
-	if err := c.WaitConverged(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, c.WaitConverged(ctx))
 	from := time.Now()
 	traffic, err := Start(ctx, c, "default", seeds.Paths(), Config{Writers: 3, Readers: 1, Homes: c.Instances})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for traffic.Acknowledged() < 20 {
@@ -180,9 +171,7 @@ func TestTraffic_writesAndReadsAndFindsItAllAgain(t *testing.T) {
 	if got.WritesFailed+got.ReadsFailed > 0 || got.Reads == 0 || got.Writes != traffic.Acknowledged() {
 		t.Errorf("got %+v", got)
 	}
-	if err := c.WaitConverged(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, c.WaitConverged(ctx))
 	if err := traffic.Verify(ctx); err != nil {
 		t.Error(err)
 	}

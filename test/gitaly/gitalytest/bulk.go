@@ -9,6 +9,8 @@ import (
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
+
+	"praefect/test/must"
 )
 
 // replicate: the target becomes equal to the source, however it was.
@@ -88,9 +90,7 @@ func (s *suite) replicateHead(t *testing.T) {
 	for _, head := range []string{"refs/heads/main", "refs/heads/unborn"} {
 		s.write(t, source, "HEAD", head, "")
 		_, err := s.repos.ReplicateRepository(s.context(t), &gitalypb.ReplicateRepositoryRequest{Repository: target, Source: source})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		if got := s.headOf(t, target); got != head {
 			t.Errorf("got HEAD %q, want %q", got, head)
 		}

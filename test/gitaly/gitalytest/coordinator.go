@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/proxy/channel"
+	"praefect/test/must"
 )
 
 // State is the answer to a vote.
@@ -157,8 +158,6 @@ func DialChannel(t testing.TB, address, token string, client channel.Client) *gr
 func InTransaction(t testing.TB, ctx context.Context, id uint64, node string, primary bool) context.Context {
 	t.Helper()
 	raw, err := json.Marshal(map[string]any{"id": id, "node": node, "primary": primary})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return metadata.AppendToOutgoingContext(ctx, "gitaly-reference-transaction", base64.StdEncoding.EncodeToString(raw))
 }

@@ -11,6 +11,8 @@ import (
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
+
+	"praefect/test/must"
 )
 
 // same fails the test unless both repositories have the same references and
@@ -54,9 +56,7 @@ func (s *suite) customHooks(t *testing.T) {
 	read := func(repo *gitalypb.Repository) map[string]string {
 		t.Helper()
 		data, err := bytesOf(s.repos.GetCustomHooks(s.ctx, &gitalypb.GetCustomHooksRequest{Repository: repo}))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		return unarchived(t, data)
 	}
 	if got := read(repo); len(got) > 0 {
@@ -114,13 +114,9 @@ func archived(t testing.TB, files map[string]string) []byte {
 		if err == nil {
 			_, err = io.WriteString(w, content)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, w.Close())
 	return out.Bytes()
 }
 
@@ -134,13 +130,9 @@ func unarchived(t testing.TB, data []byte) map[string]string {
 		if errors.Is(err, io.EOF) {
 			return files
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		content, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		if header.Typeflag == tar.TypeReg {
 			files[path.Clean(header.Name)] = string(content)
 		}
@@ -163,9 +155,7 @@ func (s *suite) pools(t *testing.T) {
 	poolOf := func() string {
 		t.Helper()
 		resp, err := service.GetObjectPool(s.ctx, &gitalypb.GetObjectPoolRequest{Repository: origin})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		return resp.GetObjectPool().GetRepository().GetRelativePath()
 	}
 	if got := poolOf(); got != "" {

@@ -10,6 +10,8 @@ import (
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
+
+	"praefect/test/must"
 )
 
 // copyMutators are the methods that bring a repository from a bundle, a URL or a snapshot.
@@ -47,9 +49,7 @@ func (s *suite) copyMutators() []mutator {
 		}},
 		{"CreateRepositoryFromSnapshot", absent, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
 			snapshot, err := bytesOf(s.repos.GetSnapshot(s.ctx, &gitalypb.GetSnapshotRequest{Repository: s.repository(source)}))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = w.Write(snapshot) // who goes away early tells so elsewhere
 			}))

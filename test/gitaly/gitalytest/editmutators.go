@@ -9,6 +9,8 @@ import (
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
+
+	"praefect/test/must"
 )
 
 // forked are the commits that a repository of two branches has: both lead on
@@ -89,9 +91,7 @@ func (s *suite) squashed(t *testing.T, repo *gitalypb.Repository) string {
 	t.Helper()
 	f := s.fork(t, repo, s.objects.Commits[1])
 	resp, err := s.edits.UserSquash(s.ctx, squash(repo, f.main, f.side))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return resp.GetSquashSha()
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
+
+	"praefect/test/must"
 )
 
 // gitMutators are the methods that only real git serves.
@@ -100,9 +102,7 @@ func (s *suite) gitMutators() []mutator {
 		}},
 		{"DisconnectGitAlternates", present, func(t test, r repo) {
 			_, err := pools(s.Conn).LinkRepositoryToObjectPool(s.ctx, &gitalypb.LinkRepositoryToObjectPoolRequest{Repository: r, ObjectPool: pool(r.GetStorageName())})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 		}, func(_ test, c ctx, to conn, r repo, _ Objects) error {
 			_, err := pools(to).DisconnectGitAlternates(c, &gitalypb.DisconnectGitAlternatesRequest{Repository: r})
 			return err

@@ -6,6 +6,8 @@ import (
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
+
+	"praefect/test/must"
 )
 
 // reachability: the questions of a comparison of two replicas. Two commits in a row, and one
@@ -19,9 +21,7 @@ func (s *suite) reachability(t *testing.T) {
 	commits := gitalypb.NewCommitServiceClient(s.Conn)
 
 	stream, err := commits.CheckObjectsExist(s.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	revisions := []string{first, first + "^{commit}", objects.Blob, objects.Blob + "^{commit}", absent, absent + "^{commit}", "refs/heads/main"}
 	exist := []bool{true, true, true, false, false, false, true}
 	for from := 0; from < len(revisions); from += 4 { // each message is answered by itself
@@ -32,13 +32,9 @@ func (s *suite) reachability(t *testing.T) {
 		for _, revision := range revisions[from:min(from+4, len(revisions))] {
 			req.Revisions = append(req.Revisions, []byte(revision))
 		}
-		if err := stream.Send(req); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, stream.Send(req))
 	}
-	if err := stream.CloseSend(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, stream.CloseSend())
 	answers, err := collect(stream, nil)
 	if err != nil {
 		t.Fatalf("check objects: %v", err)

@@ -19,6 +19,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"praefect/test/must"
 )
 
 // ExerciseVotes checks that a storage keeps its side of reference transactions
@@ -84,9 +86,7 @@ func (s *suite) addPool(t *testing.T, origin *gitalypb.Repository) {
 	_, err := gitalypb.NewObjectPoolServiceClient(s.Conn).CreateObjectPool(s.ctx, &gitalypb.CreateObjectPoolRequest{
 		ObjectPool: pool(origin.GetStorageName()), Origin: origin,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	s.write(t, origin, "refs/heads/topic", s.objects.Commits[0], "") // what the pool has yet to fetch
 }
 
@@ -108,9 +108,7 @@ func (s *suite) clear(t *testing.T) {
 func (s *suite) state(t *testing.T, repo *gitalypb.Repository) string {
 	t.Helper()
 	exists, err := s.repos.RepositoryExists(s.ctx, &gitalypb.RepositoryExistsRequest{Repository: repo})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if !exists.GetExists() {
 		return "absent"
 	}
@@ -128,9 +126,7 @@ func (s *suite) state(t *testing.T, repo *gitalypb.Repository) string {
 		return state
 	}
 	resp, err := gitalypb.NewCommitServiceClient(s.Conn).FindCommit(s.ctx, &gitalypb.FindCommitRequest{Repository: repo, Revision: []byte(s.unnamed)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return state + " commit " + resp.GetCommit().GetId()
 }
 

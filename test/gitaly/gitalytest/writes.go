@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+
+	"praefect/test/must"
 )
 
 // ExerciseWrites makes every write of the suites of votes once, of a proxy: there is
@@ -33,9 +35,7 @@ func ExerciseWrites(t *testing.T, subject Subject, before func(t *testing.T), af
 			defer s.clear(t)
 			s.readyFor(t, m, s.Storage, (*suite).addPool)
 			before(t)
-			if err := m.do(t, ctx, s.Conn, s.repository(m.place), s.objects); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, m.do(t, ctx, s.Conn, s.repository(m.place), s.objects))
 			after(t, method, m.place)
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"praefect/proxy/channel"
 	"praefect/test/gitaly/gitalytest"
 	"praefect/test/gitaly/memory"
+	"praefect/test/must"
 )
 
 func TestServer_faultyVotes(t *testing.T) {
@@ -25,9 +26,7 @@ func TestServer_faultyVotes(t *testing.T) {
 		})
 		return err
 	}
-	if err := server.SetFaults(memory.Fault{Prefix: "b/", Vote: "differ"}, memory.Fault{Prefix: "c/", StopAt: "before-committed"}); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, server.SetFaults(memory.Fault{Prefix: "b/", Vote: "differ"}, memory.Fault{Prefix: "c/", StopAt: "before-committed"}))
 	for id, path := range []string{"a/a.git", "b/a.git"} {
 		if err := create(uint64(id), path); err != nil {
 			t.Errorf("%s: %v", path, err)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"path/filepath"
 	"testing"
+
+	"praefect/test/must"
 )
 
 func TestGitlab_allowsEverything(t *testing.T) {
@@ -30,9 +32,7 @@ func TestGitlab_allowsEverything(t *testing.T) {
 			"/api/v4/internal/post_receive": "reference_counter_decreased",
 		} {
 			answer, err := client.Post("http://gitlab"+path, "application/json", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			var got map[string]any
 			err = json.NewDecoder(answer.Body).Decode(&got)
 			if got[want] != true || err != nil || answer.Body.Close() != nil {

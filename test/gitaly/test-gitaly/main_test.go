@@ -17,6 +17,7 @@ import (
 
 	"praefect/test/gitaly"
 	"praefect/test/gitaly/gitalytest"
+	"praefect/test/must"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,9 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestCommand_servesUntilToldToStop(t *testing.T) {
 	dir := t.TempDir()
 	tokenFile := filepath.Join(dir, "token")
-	if err := os.WriteFile(tokenFile, []byte("secret\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.WriteFile(tokenFile, []byte("secret\n"), 0o600))
 	for _, listen := range []string{"tcp://127.0.0.1:0", "unix:" + filepath.Join(t.TempDir(), "s")} {
 		stdout, printed := io.Pipe()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -37,9 +36,7 @@ func TestCommand_servesUntilToldToStop(t *testing.T) {
 			})
 		}()
 		address, err := bufio.NewReader(stdout).ReadString('\n')
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		address = strings.TrimSpace(address)
 		info, err := gitalypb.NewServerServiceClient(gitalytest.Dial(t, address, "secret")).ServerInfo(t.Context(), &gitalypb.ServerInfoRequest{})
 		if err != nil || len(info.GetStorageStatuses()) != 2 {
@@ -58,9 +55,7 @@ func TestCommand_servesUntilToldToStop(t *testing.T) {
 
 func TestCommand_refusesBadFlags(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
-	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.WriteFile(empty, []byte("\n"), 0o600))
 	storage := "a=" + t.TempDir()
 	for _, row := range []struct {
 		args []string
@@ -92,9 +87,7 @@ func TestConfig_faults(t *testing.T) {
 		return err
 	}
 	args := []string{"test-gitaly", "-storage", "a=" + t.TempDir(), "-no-backchannel", "-vote-fault", "late=1s@committed", "-stop-at", "after-committed", "-fault-prefix", "b/"}
-	if err := c.Run(t.Context(), args); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, c.Run(t.Context(), args))
 	want := gitaly.Fault{Prefix: "b/", Vote: "late=1s@committed", StopAt: "after-committed"}
 	if !got.NoBackchannel || len(got.Faults) != 1 || got.Faults[0] != want {
 		t.Errorf("got %+v, want no backchannel and the fault %+v", got, want)

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"praefect/test/must"
 )
 
 func TestNote_replacesItsOwnReleaseAlone(t *testing.T) {
@@ -20,18 +22,14 @@ func TestNote_replacesItsOwnReleaseAlone(t *testing.T) {
 			}
 			return was
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 	}
 	note("16.7.0", "S/M", Method{Votes: "prepared committed"})
 	note("18.9.0", "S/M", Method{Votes: "preparing prepared committed"})
 	note("18.9.0", "S/M", Method{Replicas: "equal"})
 	note("18.9.0", "S/N", Method{Votes: "none"})
 	record, err := Read(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if got, want := record.Of("S/M"), "16.7.0: votes prepared committed; 18.9.0: votes preparing prepared committed: replicas equal"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -48,9 +46,7 @@ func TestRead_refusesWhatItCannotRead(t *testing.T) {
 	if record, err := Read(file); err != nil || len(record) > 0 {
 		t.Errorf("of a file that is absent: %v, %v", record, err)
 	}
-	if err := os.WriteFile(file, []byte("[]"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.WriteFile(file, []byte("[]"), 0o600))
 	if _, err := Read(file); err == nil {
 		t.Error("of a list: no error")
 	}

@@ -1,0 +1,17 @@
+// Package must owns the end of a test at an error that it does not test for. It promises that the
+// test stops at once, at the line of the caller. All tests may call it.
+package must
+
+// TB is what both a testing.TB and a check of properties offer.
+type TB interface {
+	Helper()
+	Fatal(args ...any)
+}
+
+// Succeed ends the test if there is an error.
+func Succeed(t TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
