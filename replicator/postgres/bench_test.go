@@ -8,6 +8,7 @@ import (
 
 	"praefect/replicator/queue"
 	"praefect/replicator/queue/queuetest"
+	"praefect/test/must"
 	pgtest "praefect/test/postgres"
 )
 
@@ -18,13 +19,13 @@ func depths() []int { return []int{1_000, 100_000, 1_000_000} }
 func filled(b *testing.B, server *pgtest.Server, waiting int) *Queue {
 	b.Helper()
 	dsn, err := server.NewDatabase(b.Context())
-	must(b, err)
+	must.Succeed(b, err)
 	db := migrated(b, dsn, Config{Timeout: time.Minute})
 	fill(b, db, waiting)
 	_, err = db.pool.ExecContext(b.Context(), "vacuum analyze praefect_raft.jobs")
-	must(b, err)
+	must.Succeed(b, err)
 	_, err = server.SQL(b.Context(), "postgres", "checkpoint")
-	must(b, err)
+	must.Succeed(b, err)
 	return NewQueue(db)
 }
 
@@ -41,7 +42,7 @@ func BenchmarkQueue_claimAndFinish(b *testing.B) {
 			q := filled(b, server, waiting)
 			b.ResetTimer()
 			took, err := queuetest.ClaimAndFinish(b.Context(), q, storage, b.N)
-			must(b, err)
+			must.Succeed(b, err)
 			b.StopTimer()
 			b.ReportMetric(float64(median(took).Nanoseconds()), "median-ns/op")
 		})
@@ -58,7 +59,7 @@ func BenchmarkQueue_claimAndFinishInTurns(b *testing.B) {
 	}
 	b.ResetTimer()
 	took, err := queuetest.InTurns(b.Context(), queues, storage, b.N)
-	must(b, err)
+	must.Succeed(b, err)
 	b.StopTimer()
 	shortest := median(took[0])
 	b.ReportMetric(float64(shortest.Nanoseconds()), "median-ns/op")

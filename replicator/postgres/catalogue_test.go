@@ -15,6 +15,7 @@ import (
 
 	"praefect/replicator/cataloguetest"
 	"praefect/replicator/queue"
+	"praefect/test/must"
 )
 
 func repository(path string) queue.Key {
@@ -24,12 +25,12 @@ func repository(path string) queue.Key {
 func TestCatalogue_givesEachRepositoryOneNumber(t *testing.T) {
 	c := NewCatalogue(migrated(t, newDatabase(t), Config{}))
 	first, err := c.Ensure(t.Context(), repository("a.git"))
-	must(t, err)
+	must.Succeed(t, err)
 	if first.ID == 0 || first.Key != repository("a.git") || len(first.Verified) != 0 {
 		t.Errorf("got %+v", first)
 	}
 	again, err := c.Ensure(t.Context(), repository("a.git"))
-	must(t, err)
+	must.Succeed(t, err)
 	if diff := cmp.Diff(first, again); diff != "" {
 		t.Errorf("asked again (-first +again):\n%s", diff)
 	}
@@ -43,12 +44,12 @@ func TestCatalogue_givesEachRepositoryOneNumber(t *testing.T) {
 		}
 	}
 	// A repository of the same path that comes later is another one.
-	must(t, c.Remove(t.Context(), []queue.Key{repository("a.git"), repository("none.git")}))
+	must.Succeed(t, c.Remove(t.Context(), []queue.Key{repository("a.git"), repository("none.git")}))
 	if _, found, err := c.ByID(t.Context(), first.ID); found || err != nil {
 		t.Errorf("after its removal: got %v, %v", found, err)
 	}
 	later, err := c.Ensure(t.Context(), repository("a.git"))
-	must(t, err)
+	must.Succeed(t, err)
 	if later.ID == first.ID {
 		t.Errorf("number %d was given twice", later.ID)
 	}
@@ -82,22 +83,22 @@ func TestCatalogue_addsWhatIsMissingInPages(t *testing.T) {
 		keys = append(keys, repository(fmt.Sprintf("%04d.git", n)))
 	}
 	keys = append(keys, queue.Key{VirtualStorage: "other", RelativePath: "b.git"}, queue.Key{RelativePath: "\x00"})
-	must(t, c.Add(t.Context(), keys[:3]))
+	must.Succeed(t, c.Add(t.Context(), keys[:3]))
 	before, err := c.Ensure(t.Context(), keys[2])
-	must(t, err)
-	must(t, c.Add(t.Context(), keys))
+	must.Succeed(t, err)
+	must.Succeed(t, c.Add(t.Context(), keys))
 	after, err := c.Ensure(t.Context(), keys[2])
-	must(t, err)
+	must.Succeed(t, err)
 	if before.ID != after.ID {
 		t.Errorf("the number of one that was there changed from %d to %d", before.ID, after.ID)
 	}
 	last, err := c.Ensure(t.Context(), keys[len(keys)-2])
-	must(t, err)
+	must.Succeed(t, err)
 	if want := before.ID + int64(len(keys)-1-3); last.ID > want {
 		t.Errorf("the last number is %d, want %d or less: numbers were used up in vain", last.ID, want)
 	}
 	paths, err := c.Page(t.Context(), storage, "0999.git", 3)
-	must(t, err)
+	must.Succeed(t, err)
 	if want := []string{"1000.git", "1001.git", "1002.git"}; !cmp.Equal(paths, want) {
 		t.Errorf("got the page %q, want %q", paths, want)
 	}
@@ -127,11 +128,11 @@ func TestCatalogue_markUnverified(t *testing.T) {
 	verify := func() {
 		for _, key := range []queue.Key{repository("a.git"), repository("b.git"), {VirtualStorage: "other", RelativePath: "a.git"}} {
 			r, err := c.Ensure(t.Context(), key)
-			must(t, err)
+			must.Succeed(t, err)
 			ids[key.VirtualStorage+"/"+key.RelativePath] = r.ID
 			for _, name := range []string{"gitaly-1", "gitaly-2"} {
 				_, err := db.pool.ExecContext(t.Context(), "insert into praefect_raft.verifications values ($1, $2, $3) on conflict do nothing", r.ID, name, at)
-				must(t, err)
+				must.Succeed(t, err)
 			}
 		}
 	}
@@ -161,7 +162,7 @@ func TestCatalogue_markUnverified(t *testing.T) {
 		got := make(map[string]map[string]time.Time)
 		for name, id := range ids {
 			r, _, err := c.ByID(t.Context(), id)
-			must(t, err)
+			must.Succeed(t, err)
 			got[name] = r.Verified
 		}
 		if diff := cmp.Diff(row.want, got); diff != "" {
@@ -196,9 +197,9 @@ func TestCatalogue_usesItsIndexes(t *testing.T) {
 	db := migrated(t, newDatabase(t), Config{Timeout: time.Minute})
 	_, err := db.pool.ExecContext(t.Context(), `insert into praefect_raft.repositories (virtual_storage, relative_path)
 		select $1, n || '.git' from generate_series(1, 20000) as n`, storage)
-	must(t, err)
+	must.Succeed(t, err)
 	_, err = db.pool.ExecContext(t.Context(), "analyze praefect_raft.repositories")
-	must(t, err)
+	must.Succeed(t, err)
 	some := []queue.Key{repository("5.git"), repository("new.git")}
 	for name, s := range map[string]struct {
 		sql  string
@@ -236,11 +237,11 @@ func TestCatalogue_remembersVerifications(t *testing.T) {
 func TestCatalogue_noteIsSeen(t *testing.T) {
 	c := NewCatalogue(migrated(t, newDatabase(t), Config{}))
 	turn, err := c.TurnOf(t.Context(), repository("a.git"))
-	must(t, err)
-	must(t, c.Note(t.Context(), turn, queue.Looked{Verified: []string{"gitaly-1", "gitaly-2"}}))
-	must(t, c.Note(t.Context(), turn, queue.Looked{Verified: []string{"gitaly-1"}, Unverified: []string{"gitaly-2"}}))
+	must.Succeed(t, err)
+	must.Succeed(t, c.Note(t.Context(), turn, queue.Looked{Verified: []string{"gitaly-1", "gitaly-2"}}))
+	must.Succeed(t, c.Note(t.Context(), turn, queue.Looked{Verified: []string{"gitaly-1"}, Unverified: []string{"gitaly-2"}}))
 	r, _, err := c.ByID(t.Context(), turn.ID)
-	must(t, err)
+	must.Succeed(t, err)
 	if at := r.Verified["gitaly-1"]; len(r.Verified) != 1 || time.Since(at).Abs() > 10*time.Minute {
 		t.Errorf("got %v", r.Verified)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"praefect/replicator/queue"
+	"praefect/test/must"
 )
 
 // owners are the clusters that have virtual storages, as "storage cluster".
@@ -25,7 +26,7 @@ func TestClaims_firstWriterWins(t *testing.T) {
 	c := NewClaims(migrated(t, newDatabase(t), Config{}))
 	first := Claimant{ClusterID: "X", Instance: "praefect-1", Host: "host-1"}
 	held, err := c.Take(t.Context(), []string{"b", "a"}, first)
-	must(t, err)
+	must.Succeed(t, err)
 	if got, want := owners(held), []string{"a X", "b X"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -34,13 +35,13 @@ func TestClaims_firstWriterWins(t *testing.T) {
 	}
 	// A second cluster gets what is left, and learns who has the rest.
 	held, err = c.Take(t.Context(), []string{"c", "a"}, Claimant{ClusterID: "Y", Instance: "other", Host: "host-2"})
-	must(t, err)
+	must.Succeed(t, err)
 	if got, want := owners(held), []string{"a X", "c Y"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	// The same cluster again, through another instance, changes nothing.
 	held, err = c.Take(t.Context(), []string{"a"}, Claimant{ClusterID: "X", Instance: "praefect-2", Host: "host-3"})
-	must(t, err)
+	must.Succeed(t, err)
 	if held[0].Claimant != first {
 		t.Errorf("got %+v, want that of %+v", held[0], first)
 	}
@@ -77,11 +78,11 @@ func TestClaims_concurrently(t *testing.T) {
 func TestClaims_remove(t *testing.T) {
 	c := NewClaims(migrated(t, newDatabase(t), Config{}))
 	_, err := c.Take(t.Context(), []string{"a"}, Claimant{ClusterID: "X"})
-	must(t, err)
+	must.Succeed(t, err)
 	if removed, err := c.Remove(t.Context(), "a", "Y"); removed || err != nil {
 		t.Errorf("that of another cluster: got %v, %v", removed, err)
 	}
-	must(t, c.Confirm(t.Context(), "X"))
+	must.Succeed(t, c.Confirm(t.Context(), "X"))
 	if removed, err := c.Remove(t.Context(), "a", "X"); !removed || err != nil {
 		t.Errorf("got %v, %v", removed, err)
 	}
@@ -93,11 +94,11 @@ func TestClaims_remove(t *testing.T) {
 func TestClaims_replace(t *testing.T) {
 	c := NewClaims(migrated(t, newDatabase(t), Config{}))
 	_, err := c.Take(t.Context(), []string{"a", "b"}, Claimant{ClusterID: "X"})
-	must(t, err)
+	must.Succeed(t, err)
 	_, err = c.Take(t.Context(), []string{"other"}, Claimant{ClusterID: "Z"})
-	must(t, err)
+	must.Succeed(t, err)
 	held, err := c.Replace(t.Context(), []string{"a", "b", "new", "other"}, "X", Claimant{ClusterID: "Y", Instance: "survivor", Host: "h"})
-	must(t, err)
+	must.Succeed(t, err)
 	if got, want := owners(held), []string{"a Y", "b Y", "new Y", "other Z"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -129,7 +130,7 @@ func TestDB_CheckUpstream(t *testing.T) {
 			db := open(t, newDatabase(t), Config{})
 			for _, statement := range row.statements {
 				_, err := db.pool.ExecContext(t.Context(), statement)
-				must(t, err)
+				must.Succeed(t, err)
 			}
 			err := db.CheckUpstream(t.Context())
 			if errors.Is(err, ErrUpstream) != row.refused || err != nil && !row.refused {
@@ -139,14 +140,14 @@ func TestDB_CheckUpstream(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			var ours bool
-			must(t, db.pool.QueryRowContext(t.Context(), `select exists (select from pg_namespace where nspname = 'praefect_raft')`).Scan(&ours))
+			must.Succeed(t, db.pool.QueryRowContext(t.Context(), `select exists (select from pg_namespace where nspname = 'praefect_raft')`).Scan(&ours))
 			if ours {
 				t.Error("the check has made a schema")
 			}
 			if _, err := db.Migrate(t.Context()); errors.Is(err, ErrUpstream) != row.refused || err != nil && !row.refused {
 				t.Fatalf("migrate: got %v, want refused %v", err, row.refused)
 			}
-			must(t, db.pool.QueryRowContext(t.Context(), `select exists (select from pg_namespace where nspname = 'praefect_raft')`).Scan(&ours))
+			must.Succeed(t, db.pool.QueryRowContext(t.Context(), `select exists (select from pg_namespace where nspname = 'praefect_raft')`).Scan(&ours))
 			if ours == row.refused {
 				t.Errorf("after migrate there is a schema: %v, refused: %v", ours, row.refused)
 			}

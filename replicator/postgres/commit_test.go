@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"praefect/replicator/queue"
+	"praefect/test/must"
 )
 
 // patient has no bound that a busy machine reaches: what is cut here is cut by the relay.
@@ -32,7 +33,7 @@ func cutCases() map[string]cutCase {
 	ready := queue.Job{Key: key, State: queue.Ready}
 	running := queue.Job{Key: key, State: queue.InProgress, Attempt: 1, Worker: "w"}
 	with := func(job queue.Job, change func(j *queue.Job)) []queue.Job { change(&job); return []queue.Job{job} }
-	enqueue := func(t *testing.T, q *Queue) { t.Helper(); must(t, q.Enqueue(t.Context(), requests("a.git"))) }
+	enqueue := func(t *testing.T, q *Queue) { t.Helper(); must.Succeed(t, q.Enqueue(t.Context(), requests("a.git"))) }
 	claim := func(t *testing.T, q *Queue) {
 		t.Helper()
 		enqueue(t, q)
@@ -99,7 +100,7 @@ func cutCases() map[string]cutCase {
 			prepare: func(t *testing.T, q *Queue) {
 				t.Helper()
 				claim(t, q)
-				must(t, q.Acknowledge(t.Context(), queue.Attempt{JobID: 1, Number: 1}, queue.Bury(0, nil)))
+				must.Succeed(t, q.Acknowledge(t.Context(), queue.Attempt{JobID: 1, Number: 1}, queue.Bury(0, nil)))
 			},
 			run: func(ctx context.Context, q *Queue) (any, error) {
 				_, err := q.Retry(ctx, queue.RetryFilter{})
@@ -122,7 +123,7 @@ func TestQueue_commitCutOnce(t *testing.T) {
 				q := NewQueue(open(t, through, patient))
 				relay.cut.Store(int32(when))
 				got, err := c.run(t.Context(), q)
-				must(t, err)
+				must.Succeed(t, err)
 				if got != c.got {
 					t.Errorf("got %v, want %v", got, c.got)
 				}
@@ -189,7 +190,7 @@ func TestQueue_commitNeverAnswered(t *testing.T) {
 	if !errors.Is(err, queue.ErrUnavailable) || !errors.Is(err, queue.ErrOutcomeUnknown) || ctx.Err() != nil {
 		t.Errorf("got error %v, want unavailable, outcome unknown, within the bound", err)
 	}
-	must(t, q.Enqueue(ctx, requests("a.git")))
+	must.Succeed(t, q.Enqueue(ctx, requests("a.git")))
 	wantJobs(t, direct, []queue.Job{{Key: requests("a.git")[0].Key, State: queue.Ready}})
 }
 

@@ -6,11 +6,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"praefect/test/must"
 )
 
 func TestDB_pingTellsTheVersion(t *testing.T) {
 	server, err := open(t, newDatabase(t), Config{}).Ping(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 	if server.Number < oldestServer || server.Version == "" {
 		t.Errorf("got %+v", server)
 	}
@@ -23,10 +25,10 @@ func TestDB_probe(t *testing.T) {
 		t.Error("a database without a schema took a write")
 	}
 	_, err := db.Migrate(t.Context())
-	must(t, err)
-	must(t, db.Probe(t.Context()))
+	must.Succeed(t, err)
+	must.Succeed(t, db.Probe(t.Context()))
 	status, err := db.MigrationStatus(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 	for _, m := range status {
 		if m.Unknown {
 			t.Errorf("the probe left %q", m.ID)
@@ -53,16 +55,16 @@ func TestOpen_refusesWhatItCannotRead(t *testing.T) {
 func TestDB_metrics(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	db := open(t, newDatabase(t), Config{})
-	must(t, db.Register(registry))
+	must.Succeed(t, db.Register(registry))
 	problems, err := testutil.GatherAndLint(registry)
-	must(t, err)
+	must.Succeed(t, err)
 	if len(problems) > 0 {
 		t.Errorf("lint: %+v", problems)
 	}
 	available := func() float64 {
 		t.Helper()
 		families, err := registry.Gather()
-		must(t, err)
+		must.Succeed(t, err)
 		for _, f := range families {
 			if f.GetName() == "praefect_postgres_available" {
 				return f.GetMetric()[0].GetGauge().GetValue()
@@ -75,7 +77,7 @@ func TestDB_metrics(t *testing.T) {
 		t.Errorf("available is %v before the first call", got)
 	}
 	_, err = db.Ping(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 	if got := available(); got != 1 {
 		t.Errorf("available is %v after a call", got)
 	}

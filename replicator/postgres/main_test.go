@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"praefect/replicator/queue"
+	"praefect/test/must"
 	pgtest "praefect/test/postgres"
 )
 
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 func newDatabase(t testing.TB) (dsn string) {
 	t.Helper()
 	dsn, err := shared.NewDatabase(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 	return dsn
 }
 
@@ -40,8 +41,8 @@ func newDatabase(t testing.TB) (dsn string) {
 func open(t testing.TB, dsn string, config Config) *DB {
 	t.Helper()
 	db, err := Open(dsn, slog.New(slog.DiscardHandler), config)
-	must(t, err)
-	t.Cleanup(func() { must(t, db.Close()) })
+	must.Succeed(t, err)
+	t.Cleanup(func() { must.Succeed(t, db.Close()) })
 	return db
 }
 
@@ -50,7 +51,7 @@ func migrated(t testing.TB, dsn string, config Config) *DB {
 	t.Helper()
 	db := open(t, dsn, config)
 	_, err := db.Migrate(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 	return db
 }
 
@@ -58,16 +59,9 @@ func migrated(t testing.TB, dsn string, config Config) *DB {
 func launch(t testing.TB, options pgtest.Options) *pgtest.Server {
 	t.Helper()
 	server, err := pgtest.Launch(t.Context(), options)
-	must(t, err)
-	t.Cleanup(func() { must(t, server.Close()) })
+	must.Succeed(t, err)
+	t.Cleanup(func() { must.Succeed(t, server.Close()) })
 	return server
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 const storage = "default"
@@ -87,7 +81,7 @@ func claimOf(n int) queue.Claim {
 func list(t testing.TB, q *Queue) []queue.Job {
 	t.Helper()
 	jobs, err := q.List(t.Context(), queue.ListFilter{})
-	must(t, err)
+	must.Succeed(t, err)
 	return jobs
 }
 

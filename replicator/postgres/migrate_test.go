@@ -14,13 +14,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"praefect/replicator/queue"
+	"praefect/test/must"
 )
 
 // ours are the migrations of this release, each followed by a word.
 func ours(t *testing.T, word string) []string {
 	t.Helper()
 	known, err := knownMigrations()
-	must(t, err)
+	must.Succeed(t, err)
 	var list []string
 	for _, m := range known {
 		list = append(list, m.Id+word)
@@ -32,7 +33,7 @@ func TestDB_migrateOnce(t *testing.T) {
 	db := open(t, newDatabase(t), Config{})
 	wantStatus(t, db, ours(t, " no")...)
 	n, err := db.Migrate(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 	if n != len(ours(t, "")) {
 		t.Errorf("applied %d migrations, want %d", n, len(ours(t, "")))
 	}
@@ -68,20 +69,20 @@ func TestDB_migrateTakesNoLockIfNothingIsPending(t *testing.T) {
 	migrated(t, dsn, Config{})
 	other := open(t, dsn, Config{Timeout: time.Minute})
 	tx, err := other.pool.BeginTx(t.Context(), nil)
-	must(t, err)
+	must.Succeed(t, err)
 	_, err = tx.ExecContext(t.Context(), "select pg_advisory_xact_lock($1)", int64(migrateLock))
-	must(t, err)
+	must.Succeed(t, err)
 	if n, err := open(t, dsn, Config{}).Migrate(t.Context()); n != 0 || err != nil {
 		t.Errorf("got %d, %v, want nothing to do", n, err)
 	}
-	must(t, tx.Rollback())
+	must.Succeed(t, tx.Rollback())
 }
 
 // Behind a PgBouncer in transaction mode, three instances share one connection to the server.
 func TestDB_migrateBehindPgBouncer(t *testing.T) {
 	for _, pool := range []int{1, 2} {
 		bouncer, err := shared.LaunchBouncer(t.Context(), newDatabase(t), pool)
-		must(t, err)
+		must.Succeed(t, err)
 		var applied atomic.Int64
 		var all sync.WaitGroup
 		var dbs []*DB
@@ -103,16 +104,16 @@ func TestDB_migrateBehindPgBouncer(t *testing.T) {
 		}
 		for _, db := range dbs { // and the queue works
 			q := NewQueue(db)
-			must(t, q.Enqueue(t.Context(), []queue.Request{{Key: queue.Key{VirtualStorage: "default", RelativePath: "a.git"}}}))
+			must.Succeed(t, q.Enqueue(t.Context(), []queue.Request{{Key: queue.Key{VirtualStorage: "default", RelativePath: "a.git"}}}))
 		}
 		jobs, err := NewQueue(dbs[0]).Dequeue(t.Context(), queue.Claim{VirtualStorage: "default", Limit: 10, Worker: "w", Lease: time.Minute})
 		if err != nil || len(jobs) != 1 {
 			t.Errorf("pool of %d: claimed %v, %v, want the one job", pool, jobs, err)
 		}
 		for _, db := range dbs {
-			must(t, db.Close())
+			must.Succeed(t, db.Close())
 		}
-		must(t, bouncer.Close())
+		must.Succeed(t, bouncer.Close())
 	}
 }
 
@@ -120,28 +121,28 @@ func TestDB_migrateWaitsWithinItsBound(t *testing.T) {
 	dsn := newDatabase(t)
 	other := open(t, dsn, Config{Timeout: time.Minute})
 	tx, err := other.pool.BeginTx(t.Context(), nil)
-	must(t, err)
+	must.Succeed(t, err)
 	_, err = tx.ExecContext(t.Context(), "select pg_advisory_xact_lock($1)", int64(migrateLock))
-	must(t, err)
+	must.Succeed(t, err)
 	db := open(t, dsn, Config{MigrateTimeout: time.Second})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := db.Migrate(ctx); !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 		t.Errorf("got %v while another instance migrates, want unavailable", err)
 	}
-	must(t, tx.Rollback())
+	must.Succeed(t, tx.Rollback())
 	_, err = open(t, dsn, Config{}).Migrate(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 }
 
 func TestDB_migrateToleratesANewerRelease(t *testing.T) {
 	dsn := newDatabase(t)
 	log := new(lines)
 	db, err := Open(dsn, slog.New(log), Config{})
-	must(t, err)
-	t.Cleanup(func() { must(t, db.Close()) })
+	must.Succeed(t, err)
+	t.Cleanup(func() { must.Succeed(t, db.Close()) })
 	_, err = db.Migrate(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 	// The newer release has applied its own migrations, and one of ours, between them, is to apply.
 	for _, statement := range []string{
 		"insert into praefect_raft.schema_migrations values ('0000_theirs.sql', now()), ('9999_theirs.sql', now())",
@@ -149,10 +150,10 @@ func TestDB_migrateToleratesANewerRelease(t *testing.T) {
 		"delete from praefect_raft.schema_migrations where id = '0001_jobs.sql'",
 	} {
 		_, err := db.pool.ExecContext(t.Context(), statement)
-		must(t, err)
+		must.Succeed(t, err)
 	}
 	n, err := db.Migrate(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 	if n != 1 {
 		t.Errorf("applied %d, want our own", n)
 	}
@@ -170,13 +171,13 @@ func TestDB_migrateStaysInItsSchema(t *testing.T) {
 		"create table public.jobs (theirs int)",
 	} {
 		_, err := db.pool.ExecContext(t.Context(), statement)
-		must(t, err)
+		must.Succeed(t, err)
 	}
 	if n, err := db.Migrate(t.Context()); n != len(ours(t, "")) || err != nil {
 		t.Errorf("got %d, %v, want our migrations applied beside theirs", n, err)
 	}
 	var names string
-	must(t, db.pool.QueryRowContext(t.Context(), `select string_agg(schemaname || '.' || tablename, ' ' order by schemaname, tablename)
+	must.Succeed(t, db.pool.QueryRowContext(t.Context(), `select string_agg(schemaname || '.' || tablename, ' ' order by schemaname, tablename)
 		from pg_tables where schemaname in ('public', 'praefect_raft')`).Scan(&names))
 	want := "praefect_raft.claims praefect_raft.jobs praefect_raft.repositories praefect_raft.schema_migrations praefect_raft.verification_steps praefect_raft.verifications public.jobs public.schema_migrations"
 	if names != want {
@@ -187,14 +188,14 @@ func TestDB_migrateStaysInItsSchema(t *testing.T) {
 func TestMigrations_haveAWayBack(t *testing.T) {
 	db := migrated(t, newDatabase(t), Config{})
 	known, err := knownMigrations()
-	must(t, err)
+	must.Succeed(t, err)
 	for _, m := range known {
 		if m.DisableTransactionUp || m.DisableTransactionDown {
 			t.Errorf("%s asks for no transaction, and gets one", m.Id)
 		}
 	}
 	n, err := db.MigrateDown(t.Context(), 1)
-	must(t, err)
+	must.Succeed(t, err)
 	if n != 1 {
 		t.Errorf("took back %d, want 1", n)
 	}
@@ -209,7 +210,7 @@ func TestMigrations_haveAWayBack(t *testing.T) {
 	}
 	wantStatus(t, db, status...)
 	n, err = db.MigrateDown(t.Context(), 100)
-	must(t, err)
+	must.Succeed(t, err)
 	if n != len(known)-1 {
 		t.Errorf("took back %d, want the other %d", n, len(known)-1)
 	}
@@ -229,7 +230,7 @@ func TestMigrations_haveAWayBack(t *testing.T) {
 func TestDB_migrateDownLeavesANewerReleaseAlone(t *testing.T) {
 	db := migrated(t, newDatabase(t), Config{})
 	_, err := db.pool.ExecContext(t.Context(), "insert into praefect_raft.schema_migrations values ('9999_theirs.sql', now())")
-	must(t, err)
+	must.Succeed(t, err)
 	if n, err := db.MigrateDown(t.Context(), 1); n != 0 || err == nil || !strings.Contains(err.Error(), "9999_theirs.sql") {
 		t.Errorf("got %d, %v, want a refusal", n, err)
 	}
@@ -240,7 +241,7 @@ func TestDB_migrateReportsWhatIsWrong(t *testing.T) {
 	db := open(t, newDatabase(t), Config{})
 	for _, statement := range []string{"create schema praefect_raft", "create table praefect_raft.jobs (id int)"} {
 		_, err := db.pool.ExecContext(t.Context(), statement)
-		must(t, err)
+		must.Succeed(t, err)
 	}
 	_, err := db.Migrate(t.Context())
 	if err == nil || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), `"0001_jobs.sql"`) || !strings.Contains(err.Error(), "already exists") {
@@ -252,11 +253,11 @@ func TestDB_awaitSchemaGoesOnUntilItMayMigrate(t *testing.T) {
 	dsn := newDatabase(t)
 	log := new(lines)
 	db, err := Open(dsn, slog.New(log), Config{})
-	must(t, err)
-	t.Cleanup(func() { must(t, db.Close()) })
+	must.Succeed(t, err)
+	t.Cleanup(func() { must.Succeed(t, db.Close()) })
 	for _, statement := range []string{"create schema praefect_raft", "create table praefect_raft.jobs (id int)"} {
 		_, err := db.pool.ExecContext(t.Context(), statement)
-		must(t, err)
+		must.Succeed(t, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
@@ -267,8 +268,8 @@ func TestDB_awaitSchemaGoesOnUntilItMayMigrate(t *testing.T) {
 		t.Errorf("got %v, want the end of the context", err)
 	}
 	_, err = db.pool.ExecContext(t.Context(), "drop table praefect_raft.jobs")
-	must(t, err)
-	must(t, db.AwaitSchema(t.Context()))
+	must.Succeed(t, err)
+	must.Succeed(t, db.AwaitSchema(t.Context()))
 	if got := log.messages(); len(got) != 1 {
 		t.Errorf("logged %q, want one line for one cause", got)
 	}
@@ -278,7 +279,7 @@ func TestDB_awaitSchemaGoesOnUntilItMayMigrate(t *testing.T) {
 func wantStatus(t *testing.T, db *DB, want ...string) {
 	t.Helper()
 	status, err := db.MigrationStatus(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 	var got []string
 	for _, m := range status {
 		word := "yes"

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"praefect/replicator/queue"
+	"praefect/test/must"
 )
 
 // pair is a Queue and its reference implementation in memory; both get the same calls.
@@ -28,7 +29,7 @@ func TestQueue_equalsItsReferenceInMemory(t *testing.T) {
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			_, err := db.pool.ExecContext(t.Context(), "truncate praefect_raft.jobs")
-			must(t, err)
+			must.Succeed(t, err)
 			w := &pair{
 				t: t, random: rand.New(rand.NewPCG(seed, 1)),
 				queues: [2]queue.Queue{NewQueue(db), queue.NewMemory(nil)},
@@ -63,7 +64,7 @@ func (w *pair) step() string {
 		n := 1 + w.random.IntN(3)
 		each(func(i int, q queue.Queue) any {
 			jobs, err := q.Dequeue(w.t.Context(), claimOf(n))
-			must(w.t, err)
+			must.Succeed(w.t, err)
 			for _, job := range jobs {
 				w.running[i] = append(w.running[i], job.Current())
 			}
@@ -87,7 +88,7 @@ func (w *pair) step() string {
 		limit := 1 + w.random.IntN(2)
 		each(func(_ int, q queue.Queue) any {
 			n, err := q.Retry(w.t.Context(), queue.RetryFilter{Limit: limit})
-			must(w.t, err)
+			must.Succeed(w.t, err)
 			return n
 		})
 	}
@@ -129,10 +130,10 @@ func (w *pair) compare(when string) {
 	var depths [2][]queue.Depth
 	for i, q := range w.queues {
 		jobs, err := q.List(w.t.Context(), queue.ListFilter{})
-		must(w.t, err)
+		must.Succeed(w.t, err)
 		states[i] = plain(jobs)
 		depths[i], err = q.Depth(w.t.Context(), 0)
-		must(w.t, err)
+		must.Succeed(w.t, err)
 	}
 	if diff := cmp.Diff(states[1], states[0]); diff != "" {
 		w.t.Errorf("after %s (-memory +postgres):\n%s", when, diff)

@@ -14,6 +14,7 @@ import (
 	"github.com/lib/pq"
 
 	"praefect/replicator/queue"
+	"praefect/test/must"
 	pgtest "praefect/test/postgres"
 )
 
@@ -79,9 +80,9 @@ func awaitService(t *testing.T, q *Queue) {
 func setReadOnly(t *testing.T, server *pgtest.Server, value string) {
 	t.Helper()
 	_, err := server.SQL(t.Context(), "postgres", "alter system set default_transaction_read_only = "+value)
-	must(t, err)
+	must.Succeed(t, err)
 	_, err = server.SQL(t.Context(), "postgres", "select pg_reload_conf()")
-	must(t, err)
+	must.Succeed(t, err)
 }
 
 func TestDB_outages(t *testing.T) {
@@ -92,13 +93,13 @@ func TestDB_outages(t *testing.T) {
 	}{
 		{
 			"stopped",
-			func(t *testing.T) { must(t, server.Stop(pgtest.Immediate)) },
-			func(t *testing.T) { must(t, server.Start(t.Context())) },
+			func(t *testing.T) { must.Succeed(t, server.Stop(pgtest.Immediate)) },
+			func(t *testing.T) { must.Succeed(t, server.Start(t.Context())) },
 		},
 		{
 			"hung",
-			func(t *testing.T) { must(t, server.Pause()) },
-			func(t *testing.T) { must(t, server.Resume()) },
+			func(t *testing.T) { must.Succeed(t, server.Pause()) },
+			func(t *testing.T) { must.Succeed(t, server.Resume()) },
 		},
 		{
 			"read-only",
@@ -108,11 +109,11 @@ func TestDB_outages(t *testing.T) {
 	} {
 		t.Run(outage.name, func(t *testing.T) {
 			dsn, err := server.NewDatabase(t.Context())
-			must(t, err)
+			must.Succeed(t, err)
 			log := new(lines)
 			db, err := Open(dsn, slog.New(log), quick())
-			must(t, err)
-			t.Cleanup(func() { must(t, db.Close()) })
+			must.Succeed(t, err)
+			t.Cleanup(func() { must.Succeed(t, db.Close()) })
 			q := NewQueue(db)
 			migrated(t, dsn, Config{})
 			awaitService(t, q)
@@ -134,18 +135,18 @@ func TestDB_outages(t *testing.T) {
 func TestDB_absentAtStart(t *testing.T) {
 	server := launch(t, pgtest.Options{})
 	dsn, err := server.NewDatabase(t.Context())
-	must(t, err)
-	must(t, server.Stop(pgtest.Fast))
+	must.Succeed(t, err)
+	must.Succeed(t, server.Stop(pgtest.Fast))
 	log := new(lines)
 	db, err := Open(dsn, slog.New(log), quick())
-	must(t, err)
-	t.Cleanup(func() { must(t, db.Close()) })
+	must.Succeed(t, err)
+	t.Cleanup(func() { must.Succeed(t, db.Close()) })
 	q := NewQueue(db)
 	wantUnavailable(t, db, q)
 	ready := make(chan error, 1)
 	go func() { ready <- db.AwaitSchema(t.Context()) }()
-	must(t, server.Start(t.Context()))
-	must(t, <-ready)
+	must.Succeed(t, server.Start(t.Context()))
+	must.Succeed(t, <-ready)
 	awaitService(t, q)
 	wantChanges(t, log)
 }
@@ -165,10 +166,10 @@ func TestQueue_beforeMigrationIsUnavailable(t *testing.T) {
 	}
 	early()
 	_, err := db.Migrate(t.Context())
-	must(t, err)
-	must(t, q.Enqueue(t.Context(), requests("a.git")))
+	must.Succeed(t, err)
+	must.Succeed(t, q.Enqueue(t.Context(), requests("a.git")))
 	all, err := db.MigrateDown(t.Context(), 100)
-	must(t, err)
+	must.Succeed(t, err)
 	if err := q.Enqueue(t.Context(), requests("a.git")); all == 0 || !errors.Is(err, ErrUnavailable) {
 		t.Errorf("got %v after %d migrations were taken back, want unavailable", err, all)
 	}
@@ -179,10 +180,10 @@ func TestDB_callerWhoLosesPatienceSaysNothingOfTheServer(t *testing.T) {
 	dsn := newDatabase(t)
 	log := new(lines)
 	db, err := Open(dsn, slog.New(log), Config{})
-	must(t, err)
-	t.Cleanup(func() { must(t, db.Close()) })
+	must.Succeed(t, err)
+	t.Cleanup(func() { must.Succeed(t, db.Close()) })
 	_, err = db.Migrate(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 	unlock := lockJobs(t, dsn)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -191,7 +192,7 @@ func TestDB_callerWhoLosesPatienceSaysNothingOfTheServer(t *testing.T) {
 		t.Errorf("got %v, want unavailable because of the caller's deadline", err)
 	}
 	unlock()
-	must(t, NewQueue(db).Enqueue(t.Context(), requests("a.git")))
+	must.Succeed(t, NewQueue(db).Enqueue(t.Context(), requests("a.git")))
 	if got := log.messages(); len(got) != 0 {
 		t.Errorf("logged %q, want nothing", got)
 	}
@@ -214,14 +215,14 @@ func lockJobs(t *testing.T, dsn string) (unlock func()) {
 	t.Helper()
 	db := open(t, dsn, Config{Timeout: time.Minute})
 	tx, err := db.pool.BeginTx(context.WithoutCancel(t.Context()), nil)
-	must(t, err)
+	must.Succeed(t, err)
 	_, err = tx.ExecContext(t.Context(), "lock table praefect_raft.jobs")
-	must(t, err)
+	must.Succeed(t, err)
 	done := false
 	unlock = func() {
 		if !done {
 			done = true
-			must(t, tx.Rollback())
+			must.Succeed(t, tx.Rollback())
 		}
 	}
 	t.Cleanup(unlock)
@@ -231,16 +232,16 @@ func lockJobs(t *testing.T, dsn string) (unlock func()) {
 func TestDB_tls(t *testing.T) {
 	server := launch(t, pgtest.Options{TLS: true})
 	dsn, err := server.NewDatabase(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 	q := NewQueue(migrated(t, dsn, Config{}))
-	must(t, q.Enqueue(t.Context(), requests("a.git")))
+	must.Succeed(t, q.Enqueue(t.Context(), requests("a.git")))
 
 	certificates := server.Certificates()
 	readable := certificates.ClientKey + ".readable"
 	key, err := os.ReadFile(certificates.ClientKey)
-	must(t, err)
-	must(t, os.WriteFile(readable, key, 0o600))
-	must(t, os.Chmod(readable, 0o644))
+	must.Succeed(t, err)
+	must.Succeed(t, os.WriteFile(readable, key, 0o600))
+	must.Succeed(t, os.Chmod(readable, 0o644))
 	for name, refused := range map[string]struct{ old, new, complaint string }{
 		"without a certificate": {"sslcert='" + certificates.Client + "'", "sslcert='/nowhere'", "certificate"},
 		"without TLS":           {"sslmode='verify-full'", "sslmode='disable'", "no encryption"},
@@ -263,21 +264,21 @@ func TestDB_tls(t *testing.T) {
 func TestDB_followsAFailover(t *testing.T) {
 	old, successor := launch(t, pgtest.Options{}), launch(t, pgtest.Options{})
 	oldDSN, err := old.NewDatabase(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 	_, err = successor.NewDatabase(t.Context())
-	must(t, err)
+	must.Succeed(t, err)
 	// One password for both, as a replica would have.
 	_, password, _ := strings.Cut(oldDSN, "password='")
 	password, _, _ = strings.Cut(password, "'")
 	_, err = successor.SQL(t.Context(), "postgres", "alter role praefect password '"+password+"'")
-	must(t, err)
+	must.Succeed(t, err)
 	setReadOnly(t, successor, "on")
 	_, oldPort, _ := net.SplitHostPort(old.Addr())
 	_, newPort, _ := net.SplitHostPort(successor.Addr())
 	both := strings.NewReplacer("host='127.0.0.1'", "host='127.0.0.1,127.0.0.1'", "port='"+oldPort+"'", "port='"+oldPort+","+newPort+"'").Replace(oldDSN)
 	db := migrated(t, both, Config{})
 	q := NewQueue(db)
-	must(t, q.Enqueue(t.Context(), requests("old.git")))
+	must.Succeed(t, q.Enqueue(t.Context(), requests("old.git")))
 
 	setReadOnly(t, old, "on")
 	setReadOnly(t, successor, "off")

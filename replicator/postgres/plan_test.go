@@ -11,6 +11,7 @@ import (
 	"github.com/lib/pq"
 
 	"praefect/replicator/queue"
+	"praefect/test/must"
 )
 
 // plan is what EXPLAIN (ANALYZE, BUFFERS) tells of a node, and of what is below it.
@@ -38,12 +39,12 @@ func (p plan) blocks() int { return p.Hit + p.Read }
 func planOf(t *testing.T, db *DB, statement string, args ...any) plan {
 	t.Helper()
 	tx, err := db.pool.BeginTx(t.Context(), nil)
-	must(t, err)
-	defer func() { must(t, tx.Rollback()) }()
+	must.Succeed(t, err)
+	defer func() { must.Succeed(t, tx.Rollback()) }()
 	var encoded []byte
-	must(t, tx.QueryRowContext(t.Context(), "explain (analyze, buffers, format json) "+statement, args...).Scan(&encoded))
+	must.Succeed(t, tx.QueryRowContext(t.Context(), "explain (analyze, buffers, format json) "+statement, args...).Scan(&encoded))
 	var answer []struct{ Plan plan }
-	must(t, json.Unmarshal(encoded, &answer))
+	must.Succeed(t, json.Unmarshal(encoded, &answer))
 	return answer[0].Plan
 }
 
@@ -54,7 +55,7 @@ func fill(t testing.TB, db *DB, n int) {
 		insert into praefect_raft.jobs (virtual_storage, relative_path, not_before)
 		select $1, '@hashed/fill/' || lpad(n::text, 7, '0') || '.git', now() - interval '1 hour' + n * interval '1 microsecond'
 		from generate_series(1, $2::integer) as n`, storage, n)
-	must(t, err)
+	must.Succeed(t, err)
 }
 
 // statement is one of the queue's with arguments, and an index that its plan has to use.
@@ -100,7 +101,7 @@ func TestQueue_costDoesNotGrowWithTheQueue(t *testing.T) {
 				db := migrated(t, newDatabase(t), Config{Timeout: time.Minute})
 				analyze := func() {
 					_, err := db.pool.ExecContext(t.Context(), "analyze praefect_raft.jobs")
-					must(t, err)
+					must.Succeed(t, err)
 				}
 				analyze()
 				fill(t, db, jobs)
@@ -149,21 +150,21 @@ func TestQueue_claimSkipsWhatVacuumCannotRemove(t *testing.T) {
 
 	dump := open(t, dsn, Config{Timeout: time.Minute})
 	tx, err := dump.pool.BeginTx(context.WithoutCancel(t.Context()), nil)
-	must(t, err)
+	must.Succeed(t, err)
 	for _, s := range []string{"set transaction isolation level repeatable read", "select count(*) from praefect_raft.jobs"} {
 		_, err := tx.ExecContext(t.Context(), s)
-		must(t, err)
+		must.Succeed(t, err)
 	}
 	for range claimed / 100 {
 		batch, err := q.Dequeue(t.Context(), claimOf(100))
-		must(t, err)
+		must.Succeed(t, err)
 		for _, job := range batch {
-			must(t, q.Acknowledge(t.Context(), job.Current(), queue.Complete()))
+			must.Succeed(t, q.Acknowledge(t.Context(), job.Current(), queue.Complete()))
 		}
 	}
 	look := q.cursor.look(storage, time.Time{}) // as if no look from the start were due
 	from, start := cost(look.from), cost(time.Time{})
-	must(t, tx.Rollback())
+	must.Succeed(t, tx.Rollback())
 
 	t.Logf("blocks of a claim: %d at first; after %d claims %d from the cursor, %d from the start", before, claimed, from, start)
 	if from > 3*before {
@@ -175,7 +176,7 @@ func TestQueue_claimSkipsWhatVacuumCannotRemove(t *testing.T) {
 	left := 0
 	await(t, fmt.Sprintf("all of the other %d", jobs-claimed), func() bool {
 		batch, err := q.Dequeue(t.Context(), claimOf(100))
-		must(t, err)
+		must.Succeed(t, err)
 		left += len(batch)
 		return left == jobs-claimed
 	})

@@ -13,13 +13,14 @@ import (
 
 	"praefect/replicator/queue"
 	"praefect/replicator/queue/queuetest"
+	"praefect/test/must"
 )
 
 func TestQueue_contract(t *testing.T) {
 	db := migrated(t, newDatabase(t), Config{})
 	queuetest.Exercise(t, func(t *testing.T) queue.Queue {
 		_, err := db.pool.ExecContext(t.Context(), "truncate praefect_raft.jobs")
-		must(t, err)
+		must.Succeed(t, err)
 		return NewQueue(db)
 	})
 }
@@ -29,21 +30,21 @@ func TestQueue_claimsPassOverEachOther(t *testing.T) {
 	dsn := newDatabase(t)
 	db := migrated(t, dsn, Config{})
 	q := NewQueue(db)
-	must(t, q.Enqueue(t.Context(), requests("a.git")))
-	must(t, q.Enqueue(t.Context(), requests("b.git")))
+	must.Succeed(t, q.Enqueue(t.Context(), requests("a.git")))
+	must.Succeed(t, q.Enqueue(t.Context(), requests("b.git")))
 	tx, err := db.pool.BeginTx(t.Context(), nil)
-	must(t, err)
+	must.Succeed(t, err)
 	first, err := queryJobs(t.Context(), tx, claimSQL, storage, time.Time{}, 1, "other", "id", int64(1e6))
-	must(t, err)
+	must.Succeed(t, err)
 	second, err := q.Dequeue(t.Context(), claimOf(2))
-	must(t, err)
+	must.Succeed(t, err)
 	if len(first) != 1 || len(second) != 1 || second[0].RelativePath != "b.git" {
 		t.Errorf("got %+v beside %+v, want b.git", second, first)
 	}
-	must(t, tx.Rollback())
+	must.Succeed(t, tx.Rollback())
 	await(t, "the job that was passed over", func() bool {
 		jobs, err := q.Dequeue(t.Context(), claimOf(2))
-		must(t, err)
+		must.Succeed(t, err)
 		return len(jobs) == 1 && jobs[0].RelativePath == "a.git"
 	})
 }
@@ -52,16 +53,16 @@ func TestQueue_claimsPassOverEachOther(t *testing.T) {
 func TestQueue_heartbeatTouchesNoIndex(t *testing.T) {
 	db := migrated(t, newDatabase(t), Config{})
 	q := NewQueue(db)
-	must(t, q.Enqueue(t.Context(), requests("a.git")))
+	must.Succeed(t, q.Enqueue(t.Context(), requests("a.git")))
 	jobs, err := q.Dequeue(t.Context(), claimOf(1))
-	must(t, err)
+	must.Succeed(t, err)
 	tx, err := db.pool.BeginTx(t.Context(), nil)
-	must(t, err)
-	defer func() { must(t, tx.Rollback()) }()
+	must.Succeed(t, err)
+	defer func() { must.Succeed(t, tx.Rollback()) }()
 	n, err := affected(t.Context(), tx, heartbeatSQL, pq.Array([]int64{jobs[0].ID}), pq.Array([]int64{1}), int64(1e6))
-	must(t, err)
+	must.Succeed(t, err)
 	var hot int
-	must(t, tx.QueryRowContext(t.Context(), "select pg_stat_get_xact_tuples_hot_updated('praefect_raft.jobs'::regclass)").Scan(&hot))
+	must.Succeed(t, tx.QueryRowContext(t.Context(), "select pg_stat_get_xact_tuples_hot_updated('praefect_raft.jobs'::regclass)").Scan(&hot))
 	if n != 1 || hot != 1 {
 		t.Errorf("%d rows were updated, %d without an index, want one and one", n, hot)
 	}
@@ -136,7 +137,7 @@ func TestQueue_workersShareTheJobs(t *testing.T) {
 	for range workers {
 		l.queues = append(l.queues, NewQueue(migrated(t, dsn, Config{MaxOpen: 2})))
 	}
-	must(t, queuetest.Fill(t.Context(), l.queues[0], storage, jobs))
+	must.Succeed(t, queuetest.Fill(t.Context(), l.queues[0], storage, jobs))
 	l.run(t)
 	wantEachOnce(t, l.finished, jobs)
 }
@@ -158,7 +159,7 @@ func TestQueue_killedConnectionsLoseNothing(t *testing.T) {
 	for range workers {
 		l.queues = append(l.queues, NewQueue(migrated(t, dsn, Config{MaxOpen: 2})))
 	}
-	must(t, queuetest.Fill(t.Context(), l.queues[0], storage, jobs))
+	must.Succeed(t, queuetest.Fill(t.Context(), l.queues[0], storage, jobs))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var killer sync.WaitGroup

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"praefect/test/must"
 )
 
 // moment is when a relay cuts a connection.
@@ -39,13 +41,13 @@ type relay struct {
 func throughRelay(t *testing.T, dsn, server string) (*relay, string) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(t, err)
+	must.Succeed(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	r := &relay{listener: listener, server: server, ctx: ctx}
 	r.all.Go(r.accept)
 	t.Cleanup(func() {
 		cancel()
-		must(t, listener.Close())
+		must.Succeed(t, listener.Close())
 		r.all.Wait()
 	})
 	_, port, found := strings.Cut(listener.Addr().String(), ":")
