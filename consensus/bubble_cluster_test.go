@@ -23,6 +23,7 @@ import (
 	"praefect/consensus/setup"
 	"praefect/fsm/routing"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 const (
@@ -115,9 +116,7 @@ func (w *testCluster) backfilled() bool {
 			_, err := node.Propose(w.t.Context(), state.Command{Compared: &state.Compared{VirtualStorage: vsName, Storage: s.Name, Since: s.Since}}, state.Command{Rejoin: &state.Rejoin{
 				VirtualStorage: vsName, Storage: s.Name, FilesystemID: s.FilesystemID, Backfilled: s.Since,
 			}})
-			if err != nil {
-				w.t.Fatal(err)
-			}
+			must.Succeed(w.t, err)
 		}
 		all = all && s.State == state.Serving
 	}
@@ -146,9 +145,7 @@ func (s *seat) start() {
 		}
 	}
 	node, err := consensus.Open(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	sess := session.New(node, s.storages, session.Config{
 		Now: s.now, Failover: elector.Settings{Failover: true},
 		Configured: []elector.Configured{{VirtualStorage: vsName, Storages: storageNames}},

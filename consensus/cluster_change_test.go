@@ -13,14 +13,13 @@ import (
 	"praefect/consensus/membership"
 	"praefect/consensus/peer"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 // empty replaces the data directory of a seat by an empty one.
 func (s *seat) empty(t *testing.T) {
 	t.Helper()
-	if err := os.RemoveAll(s.dir); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.RemoveAll(s.dir))
 	s.dir = t.TempDir()
 }
 
@@ -182,9 +181,7 @@ func TestCluster_removedOneIsRefused(t *testing.T) {
 			Name: removed.peer.Name, ID: id, Credentials: peer.Credentials{Secret: secret}, Cluster: func() string { return "" },
 			Admit: func(string, string) bool { return true }, Outcast: func(by string) { outcast <- by }, Dial: c.net.dial(removed.peer.Addr),
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		defer former.Close()
 		for _, s := range left {
 			_, err := former.Meet(t.Context(), s.peer.Addr, s.peer.Name)

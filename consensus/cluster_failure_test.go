@@ -18,6 +18,7 @@ import (
 	"praefect/consensus/peer"
 	"praefect/consensus/setup"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 func TestCluster_hungDiskTakesTheLeaderOut(t *testing.T) {
@@ -126,9 +127,7 @@ func TestCluster_awayForLongerThanTheLog(t *testing.T) {
 				left[n%2].must(t, openIntent(fmt.Sprint(n)))
 			}
 			for _, s := range left {
-				if err := s.library.Raft().Snapshot().Error(); err != nil {
-					t.Fatal(err)
-				}
+				must.Succeed(t, s.library.Raft().Snapshot().Error())
 				if first, err := s.disk.Logs.FirstIndex(); err != nil || first <= away.library.Raft().LastIndex() {
 					t.Fatalf("the log of %q begins at %d (%v): nothing is missing in it", s.peer.Name, first, err)
 				}
@@ -242,9 +241,7 @@ func TestNode_ProposeAs(t *testing.T) {
 	})
 	// A batch that names a term goes no other way.
 	entry, err := state.EncodeBatch(state.Batch{Version: state.CommandVersion, RequestID: "r", Term: 1, Commands: []state.Command{define()}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if answer, err := c.seats[0].takeProposal(t.Context(), peer.Addr{}, proposal{Batch: entry}); err != nil || answer.Outcome != outcomeRejected {
 		t.Errorf("forwarded: %+v, %v", answer, err)
 	}
@@ -353,9 +350,7 @@ func TestNode_DialLeader(t *testing.T) {
 	})
 	defer stream.Close()
 	for term := range uint64(3) {
-		if err := stream.Send(&lease.ToLeader{InstanceID: s.ID(), Term: term + 1}); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, stream.Send(&lease.ToLeader{InstanceID: s.ID(), Term: term + 1}))
 		if m, err := stream.Recv(); err != nil || m.Term != term+1 {
 			t.Fatalf("%+v, %v", m, err)
 		}

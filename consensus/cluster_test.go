@@ -19,6 +19,7 @@ import (
 	"praefect/consensus/peer"
 	"praefect/consensus/setup"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 // secret is shared by the instances of the tests.
@@ -128,9 +129,7 @@ func (c *cluster) startWith(s *seat, peers ...*seat) *seat {
 		}
 	}, s.faults.with}, s.change...)
 	n, err := open(c.t, s.dir, change...)
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	must.Succeed(c.t, err)
 	if s.before != nil {
 		s.before(n)
 	}
@@ -178,9 +177,7 @@ func (c *cluster) byLeader(seats []*seat, what func(leader *seat) error) {
 		err = what(c.leader(seats...))
 		return !errors.Is(err, library.ErrNotLeader) && !errors.Is(err, raft.ErrNotLeader) && !errors.Is(err, raft.ErrLeadershipLost)
 	})
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	must.Succeed(c.t, err)
 }
 
 // others are the seats but that one.
@@ -217,9 +214,7 @@ func (c *cluster) crash(s *seat) {
 	// On a busy machine the library takes longer to stop than a process waits that is
 	// to end; the end of the process unlocks the directory.
 	s.library.Wait()
-	if err := s.disk.Close(); err != nil {
-		c.t.Fatal(err)
-	}
+	must.Succeed(c.t, s.disk.Close())
 }
 
 // agree waits until the seats have the same view, and checks it.

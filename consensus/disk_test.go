@@ -16,6 +16,7 @@ import (
 
 	"praefect/consensus/setup"
 	"praefect/consensus/store"
+	"praefect/test/must"
 )
 
 // used returns a directory that a node has used.
@@ -26,9 +27,7 @@ func used(t *testing.T) string {
 	for n := range 200 {
 		i.must(t, openIntent(strings.Repeat("a", n+1)))
 	}
-	if err := i.library.Raft().Snapshot().Error(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, i.library.Raft().Snapshot().Error())
 	i.stop(t)
 	return dir
 }
@@ -82,16 +81,12 @@ func TestOpen_waitsForTheFormerProcess(t *testing.T) {
 
 func TestOpen_readOnlyDirectory(t *testing.T) {
 	parent := t.TempDir()
-	if err := os.Chmod(parent, 0o555); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.Chmod(parent, 0o555))
 	// Nothing is read-only to root, but this thread can be another user.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if os.Geteuid() == 0 {
-		if err := unix.Setfsuid(65534); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, unix.Setfsuid(65534))
 		defer func() {
 			if err := unix.Setfsuid(0); err != nil {
 				t.Error(err)
@@ -114,9 +109,7 @@ func TestOpen_withoutADirectory(t *testing.T) {
 
 func TestOpen_notADirectory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.WriteFile(path, nil, 0o600))
 	refused(t, path)
 }
 
@@ -125,33 +118,23 @@ func TestOpen_damage(t *testing.T) {
 		return func(t *testing.T, dir string) {
 			path := filepath.Join(dir, name)
 			info, err := os.Stat(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Truncate(path, size(info.Size())); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
+			must.Succeed(t, os.Truncate(path, size(info.Size())))
 		}
 	}
 	scribble := func(name string, from, to int) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			path := filepath.Join(dir, name)
 			data, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			copy(data[from:min(to, len(data))], bytes.Repeat([]byte{0xa5}, to-from))
-			if err := os.WriteFile(path, data, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, os.WriteFile(path, data, 0o600))
 		}
 	}
 	remove := func(names ...string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			for _, name := range names {
-				if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-					t.Fatal(err)
-				}
+				must.Succeed(t, os.RemoveAll(filepath.Join(dir, name)))
 			}
 		}
 	}
@@ -176,18 +159,14 @@ func TestOpen_damage(t *testing.T) {
 				t.Fatal(found, err)
 			}
 			name, err := filepath.Rel(dir, found[0])
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			scribble(name, 100, 120)(t, dir)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "data")
-			if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, os.CopyFS(dir, os.DirFS(whole)))
 			damage(t, dir)
 			before := listing(t, dir)
 			refused(t, dir)
@@ -212,8 +191,6 @@ func listing(t *testing.T, dir string) string {
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return all.String()
 }

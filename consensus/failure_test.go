@@ -9,6 +9,7 @@ import (
 
 	"praefect/consensus/setup"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 var errDisk = errors.New("input/output error")
@@ -121,9 +122,7 @@ func TestNode_storeErrorWhileItStarts(t *testing.T) {
 		})
 		dir := t.TempDir()
 		n, err := open(t, dir, f.with)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		if err := errors.Join(n.Run(t.Context()), n.Close()); !errors.Is(err, errDisk) {
 			t.Errorf("%s: got %v, want %v", op, err, errDisk)
 		}
@@ -227,9 +226,7 @@ func TestNode_Propose_callerLeaves(t *testing.T) {
 
 func TestNode_Propose_notReady(t *testing.T) {
 	n, err := open(t, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	defer n.Close()
 	if _, err := n.Propose(t.Context(), define()); !errors.Is(err, ErrNotProposed) {
 		t.Errorf("got %v, want %v", err, ErrNotProposed)

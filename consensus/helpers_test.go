@@ -15,6 +15,7 @@ import (
 	"praefect/consensus/setup"
 	"praefect/consensus/store"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,9 +35,7 @@ type instance struct {
 func begin(t testing.TB, dir string, change ...func(*setup.Config)) *instance {
 	t.Helper()
 	n, err := open(t, dir, change...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return run(t, n)
 }
 
@@ -70,16 +69,10 @@ func open(t testing.TB, dir string, change ...func(*setup.Config)) (*Node, error
 func onDisk(t *testing.T, dir string, do func(*store.Disk) error) {
 	t.Helper()
 	config, err := setup.Config{DataDir: dir}.WithDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	d, err := store.Open(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(do(d), d.Close()); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
+	must.Succeed(t, errors.Join(do(d), d.Close()))
 }
 
 // ready waits until the node takes commands.
@@ -122,9 +115,7 @@ func (i *instance) stop(t testing.TB) {
 func (i *instance) must(t testing.TB, commands ...state.Command) []state.Result {
 	t.Helper()
 	results, err := i.Propose(t.Context(), commands...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	for _, r := range results {
 		if r.Refusal != nil {
 			t.Fatal(r.Refusal)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 // TestNode_staysOutWhenTooOld: an instance whose log goes on with what a later
@@ -18,9 +19,7 @@ func TestNode_staysOutWhenTooOld(t *testing.T) {
 	_ = first.library.Raft().Apply(append([]byte{state.Level + 1}, `{"unheard":"of"}`...), time.Second).Error() // the log takes anything
 	for _, i := range []*instance{first, nil} {
 		if i == nil {
-			if err := first.Close(); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, first.Close())
 			i = begin(t, dir)
 		}
 		err := i.end(t)

@@ -9,6 +9,7 @@ import (
 	"praefect/consensus/setup"
 	"praefect/consensus/store"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 func TestNode_boundsTheLogInBytes(t *testing.T) {
@@ -23,9 +24,7 @@ func TestNode_boundsTheLogInBytes(t *testing.T) {
 	file := filepath.Join(dir, store.LogFile)
 	size := func() int64 {
 		info, err := os.Stat(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		return info.Size()
 	}
 	large := strings.Repeat("x", 1<<20)
@@ -39,9 +38,7 @@ func TestNode_boundsTheLogInBytes(t *testing.T) {
 	i.stop(t) // a cut may be under way before
 	before := i.disk.LogBytes()
 	again, err := open(t, dir, bounded)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	defer again.Close()
 	if got := again.disk.LogBytes(); got < before/2 || got > before*2 {
 		t.Errorf("%d bytes are found at the start, and were %d", got, before)

@@ -12,15 +12,14 @@ import (
 	"praefect/consensus/membership"
 	"praefect/consensus/setup"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 // The leader may retire a former life between the registration and the instance's own
 // attempt to.
 func TestNode_retire_formerLifeIsGoneAlready(t *testing.T) {
 	n, err := open(t, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	defer func() {
 		if err := n.Close(); err != nil {
 			t.Error(err)
@@ -32,18 +31,12 @@ func TestNode_retire_formerLifeIsGoneAlready(t *testing.T) {
 	defer watching.Wait()
 	watched, end := context.WithCancel(ctx)
 	defer end()
-	if err := membership.Begin(ctx, n.Group); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, membership.Begin(ctx, n.Group))
 	watching.Go(func() { n.library.WatchLeadership(watched) })
 	former, err := n.announce(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	present, err := n.announce(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	n.incarnation.Store(uint64(present.Incarnation))
 	n.proposer.incarnation = present.Incarnation
 	for range 2 {

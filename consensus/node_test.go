@@ -11,6 +11,7 @@ import (
 
 	"praefect/consensus/setup"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 func TestNode_restartKeepsTheState(t *testing.T) {
@@ -24,15 +25,11 @@ func TestNode_restartKeepsTheState(t *testing.T) {
 	before := first.View()
 
 	again, err := open(t, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if again.ID() != first.ID() {
 		t.Errorf("id %q, want %q", again.ID(), first.ID())
 	}
-	if err := again.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, again.Close())
 	second := begin(t, dir).ready(t)
 	if got := second.View().ClusterID; got != before.ClusterID || got == "" {
 		t.Errorf("cluster %q, want %q", got, before.ClusterID)
@@ -69,23 +66,17 @@ func TestNode_snapshotAndRestore(t *testing.T) {
 	dir := t.TempDir()
 	first := begin(t, dir).ready(t)
 	first.must(t, define(), openIntent("a"))
-	if err := first.library.Raft().Snapshot().Error(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, first.library.Raft().Snapshot().Error())
 	first.must(t, openIntent("b")) // in the log only
 	first.stop(t)
 
 	again, err := open(t, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	defer again.Close()
 	if again.View().Len() != 1 || again.View().Entry(state.Key{VirtualStorage: "v", RelativePath: "a"}) == nil {
 		t.Errorf("%d entries right after the start, want that of the snapshot", again.View().Len())
 	}
-	if err := again.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, again.Close())
 	second := begin(t, dir).ready(t)
 	if second.entry("a") == nil || second.entry("b") == nil {
 		t.Errorf("%d entries, want that of the snapshot and that of the log", second.View().Len())
@@ -161,13 +152,9 @@ func TestOpen_withoutRun(t *testing.T) {
 	dir := t.TempDir()
 	for range 2 {
 		n, err := open(t, dir)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		for range 2 {
-			if err := n.Close(); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, n.Close())
 		}
 	}
 }
@@ -195,9 +182,7 @@ func TestExportRaftMetrics(t *testing.T) {
 		}
 	})
 	reg := prometheus.NewRegistry()
-	if err := ExportRaftMetrics(reg); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, ExportRaftMetrics(reg))
 	begin(t, t.TempDir()).ready(t)
 	if n, err := testutil.GatherAndCount(reg, "raft_boltdb_storeLogs", "raft_fsm_applyBatch"); err != nil || n != 2 {
 		t.Errorf("%d series, %v", n, err)

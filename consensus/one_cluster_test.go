@@ -12,6 +12,7 @@ import (
 
 	"praefect/consensus/setup"
 	"praefect/consensus/store"
+	"praefect/test/must"
 )
 
 // permits answers MayBegin, and remembers which clusters asked.
@@ -42,9 +43,7 @@ func (p *permits) with(c *setup.Config) {
 func TestNode_beginsWhenItMay(t *testing.T) {
 	dir, p := t.TempDir(), &permits{answers: []string{"postgres is away", "postgres is away"}, err: errors.New("claimed by another one")}
 	first, err := open(t, dir, p.with)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if err := errors.Join(first.Run(t.Context()), first.Close()); !errors.Is(err, p.err) {
 		t.Errorf("ended with %v, want %v", err, p.err)
 	}
@@ -89,9 +88,7 @@ func TestOpen_anotherInstancesDirectory(t *testing.T) {
 	begin(t, dir).ready(t).stop(t) // it was given no name
 	begin(t, dir, named("praefect-2")).ready(t).stop(t)
 	before, err := os.ReadFile(filepath.Join(dir, store.IdentityFile))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	_, err = open(t, dir, named("praefect-3"))
 	if err == nil {
 		t.Fatal("opened")
@@ -117,9 +114,7 @@ func TestSetAside(t *testing.T) {
 		t.Fatalf("got %+v, %v", found, err)
 	}
 	aside, err := store.SetAside(t.Context(), dir, time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if want := filepath.Join(dir, "aside-"+found.ClusterID+"-20261129T120000.000Z"); aside != want {
 		t.Errorf("set aside to %q, want %q", aside, want)
 	}
@@ -144,9 +139,7 @@ func TestSetAside(t *testing.T) {
 // A death between two of its steps leaves a directory that does not start, and on which it goes on.
 func TestSetAside_goesOn(t *testing.T) {
 	dir := used(t)
-	if err := os.Rename(filepath.Join(dir, store.LogFile), filepath.Join(t.TempDir(), store.LogFile)); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.Rename(filepath.Join(dir, store.LogFile), filepath.Join(t.TempDir(), store.LogFile)))
 	refused(t, dir)
 	if _, err := store.SetAside(t.Context(), dir, time.Now()); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 // doubtful is a library that loses leadership around every entry: it answers
@@ -80,9 +81,7 @@ func TestNode_Propose_resolvesWhatIsUnknown(t *testing.T) {
 			d := &doubtful{applier: i.library.Raft(), script: script}
 			i.proposer.appender = byLibrary{i.Node, d} // the proposer rests, and looks at it next in Propose
 			results, err := i.Propose(t.Context(), openIntent("a"), closeIntent("a"), closeIntent("a"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			var got []state.Reason
 			for _, r := range results {
 				if r.Refusal != nil {
@@ -169,9 +168,7 @@ func TestQueue_take(t *testing.T) {
 	var all []*request
 	for _, n := range []int{2, 1, 3, 2} {
 		r := &request{commands: make([]state.Command, n), done: make(chan struct{})}
-		if err := q.add(r); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, q.add(r))
 		all = append(all, r)
 	}
 	if !q.remove(all[1]) || q.remove(all[1]) {

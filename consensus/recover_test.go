@@ -15,6 +15,7 @@ import (
 	"praefect/consensus/setup"
 	"praefect/consensus/store"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 // offlineOf opens the directory of a seat whose instance does not run.
@@ -28,9 +29,7 @@ func (c *cluster) offlineOf(s *seat) *membership.Offline {
 		DataDir: s.dir, Name: s.peer.Name, ListenAddr: s.peer.Addr, Fakes: setup.Fakes{Dial: c.net.dial(s.peer.Addr)},
 		Credentials: peer.Credentials{Secret: secret}, LockTimeout: patience, Peers: peers,
 	})
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	must.Succeed(c.t, err)
 	return o
 }
 
@@ -57,12 +56,8 @@ func TestOffline_recoversFromALostQuorum(t *testing.T) {
 		}
 	}
 	recovered, err := o.Recover(nil, "operator", time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := o.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
+	must.Succeed(t, o.Close())
 	if recovered.Former != former || recovered.ClusterID == former {
 		t.Errorf("recovered %+v", recovered)
 	}
@@ -107,9 +102,7 @@ func TestOffline_Survey_namesWhoIsThere(t *testing.T) {
 	leader.must(t, define(), openIntent("a"))
 	o := c.offlineOf(stopped)
 	survey := o.Survey(t.Context())
-	if err := o.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, o.Close())
 	if !survey.Quorum() {
 		t.Errorf("two of three answer, and it is no quorum: %+v", survey)
 	}
@@ -159,9 +152,7 @@ func TestOffline_restoresASnapshotOnAnEmptyDirectory(t *testing.T) {
 
 	dir := t.TempDir()
 	o, err := membership.OpenOffline(t.Context(), setup.Config{DataDir: dir, Name: "one"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if _, err := o.Recover(nil, "operator", 0); err == nil {
 		t.Error("nothing was recovered")
 	}
@@ -169,9 +160,7 @@ func TestOffline_restoresASnapshotOnAnEmptyDirectory(t *testing.T) {
 	if err := o.Close(); err != nil {
 		t.Error(err)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	second := begin(t, dir).ready(t)
 	if got := second.View(); got.ClusterID != recovered.ClusterID || got.ClusterID == saved.ClusterID || second.entry("a") == nil {
 		t.Errorf("cluster %q with %v", got.ClusterID, second.entry("a"))
@@ -214,12 +203,8 @@ func TestOffline_Recover_diesAnywhere(t *testing.T) {
 				t.Errorf("it starts in the middle of a recovery: %v, %v", n, err)
 			}
 			o, err := membership.OpenOffline(t.Context(), setup.Config{DataDir: dir, Name: "one"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := o.Close(); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
+			must.Succeed(t, o.Close())
 			second := begin(t, dir).ready(t)
 			if got := second.View().ClusterID; got != "recovered" || second.entry("a") == nil || second.ID() != "another" {
 				t.Errorf("%s of cluster %q with %v", second.ID(), got, second.entry("a"))
@@ -240,9 +225,7 @@ func TestSetAside_ofAnInterruptedRecovery(t *testing.T) {
 		t.Errorf("it gets another name in the middle of a recovery: %v", err)
 	}
 	aside, err := store.SetAside(t.Context(), dir, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if _, err := os.Stat(filepath.Join(aside, "recovering", "complete")); err != nil {
 		t.Errorf("what was prepared is not kept: %v", err)
 	}

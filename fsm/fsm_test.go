@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,9 +28,7 @@ func register(t *testing.T, index uint64, id string) *raft.Log {
 		RequestID: fmt.Sprint(id, index),
 		Commands:  []state.Command{{Register: &state.Register{ID: id, ClusterID: "cluster"}}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return &raft.Log{Index: index, Term: 1, Type: raft.LogCommand, Data: data}
 }
 
@@ -85,9 +84,7 @@ func TestFSM_ApplyBatch_tellsTheTerm(t *testing.T) {
 			EntryTerm: 3,
 			Commands:  []state.Command{{Register: &state.Register{ID: "a", ClusterID: "cluster"}}},
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		var got state.Reason
 		for _, r := range New().Apply(&raft.Log{Index: 1, Term: 4, Type: raft.LogCommand, Data: data}).([]state.Result) {
 			if r.Refusal != nil {
@@ -171,9 +168,7 @@ func TestFSM_snapshotAndRestore(t *testing.T) {
 	f := New()
 	f.Apply(register(t, 1, "a"))
 	taken, err := f.Snapshot()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	f.Apply(register(t, 2, "b")) // comes too late for the snapshot
 	var s sink
 	if err := taken.Persist(&s); err != nil || !s.closed || s.canceled {
@@ -182,9 +177,7 @@ func TestFSM_snapshotAndRestore(t *testing.T) {
 	taken.Release()
 
 	changed := f.Changed()
-	if err := f.Restore(io.NopCloser(bytes.NewReader(s.Bytes()))); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, f.Restore(io.NopCloser(bytes.NewReader(s.Bytes()))))
 	if got := f.View(); got.Index != 1 || len(got.Instances) != 1 {
 		t.Errorf("restored index %d with %d instances", got.Index, len(got.Instances))
 	}
@@ -219,9 +212,7 @@ func TestFSM_Prime(t *testing.T) {
 			t.Errorf("after entry %d the view is at %d with %d instances, want %d", i+1, got.Index, len(got.Instances), want)
 		}
 		taken, err := f.Snapshot()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		if got := taken.(snapshot).state.Index; got != state.Index(i+1) {
 			t.Errorf("after entry %d a snapshot is of index %d", i+1, got)
 		}
@@ -234,9 +225,7 @@ func TestFSM_Prime(t *testing.T) {
 
 func TestFSM_snapshotThatFailsIsCanceled(t *testing.T) {
 	taken, err := New().Snapshot()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	full := errors.New("disk full")
 	s := sink{fail: full}
 	if err := taken.Persist(&s); !errors.Is(err, full) || s.closed || !s.canceled {

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 // later is an entry that a later program wrote.
@@ -20,9 +21,7 @@ func later(index uint64) *raft.Log {
 // that it was.
 func TestFSM_tooOldForAnEntry(t *testing.T) {
 	f := New()
-	if err := f.Err(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, f.Err())
 	answers := f.ApplyBatch([]*raft.Log{register(t, 3, "a"), later(4), register(t, 5, "b")})
 	if _, ok := answers[0].([]state.Result); !ok {
 		t.Errorf("answer %v before the entry", answers[0])

@@ -10,6 +10,7 @@ import (
 
 	"praefect/consensus/chronicle"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 const vs = "default"
@@ -185,9 +186,7 @@ func TestBetween_instances(t *testing.T) {
 // TestKinds_areRowsOfThePage: the page lists each kind, and no other.
 func TestKinds_areRowsOfThePage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations/changes.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	_, rows, found := strings.Cut(string(page), "| change | ")
 	if !found {
 		t.Fatal("the page has no table of changes")

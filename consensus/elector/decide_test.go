@@ -10,6 +10,7 @@ import (
 
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 func TestDecide_failsOver(t *testing.T) {
@@ -282,9 +283,7 @@ func TestRemoval(t *testing.T) {
 		t.Errorf("of one that is listed: got %v", err)
 	}
 	c, err := Removal(r.in.View, r.reports(), "default", "g3", "operator")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	r.apply(1, c)
 	r.want("g1 serving A, g2 serving B")
 	r.in.Configured[0].Storages = []string{"g2"}

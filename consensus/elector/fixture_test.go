@@ -11,6 +11,7 @@ import (
 	"praefect/consensus/settings"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 // fixture is a state whose leader decides again and again, with three voters that
@@ -93,9 +94,7 @@ func (r *fixture) apply(inc state.Incarnation, commands ...state.Command) {
 		Version: state.CommandVersion, RequestID: fmt.Sprint(index), Incarnation: inc, Number: uint64(index), Time: r.in.Wall.UnixMilli(), Commands: commands,
 	})
 	if !r.large {
-		if err := next.Check(); err != nil {
-			r.t.Fatal(err)
-		}
+		must.Succeed(r.t, next.Check())
 	}
 	r.in.View = next
 	for i, result := range results {

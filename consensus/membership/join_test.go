@@ -13,6 +13,7 @@ import (
 	"praefect/consensus/setup"
 	"praefect/consensus/store"
 	"praefect/fsm"
+	"praefect/test/must"
 )
 
 // A joiner that notes a membership which is never committed is told at each start that
@@ -22,18 +23,12 @@ func TestMembershipWatch_notesWhatIsCommitted(t *testing.T) {
 		DataDir: t.TempDir(), Name: "joiner", ListenAddr: "127.0.0.1:0", Credentials: peer.Credentials{Secret: "sixteen or more characters"},
 		Peers: []member.Peer{{Name: "leader", Addr: "127.0.0.1:1"}},
 	}.WithDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	d, err := store.Open(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	l := library.New(config, d, fsm.New())
 	g := New(config, d, l, func(*member.InstanceStatus) {})
-	if err := Listen(t.Context(), g); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, Listen(t.Context(), g))
 	defer func() {
 		l.Transport.Kill()
 		l.Shutdown()
@@ -41,21 +36,15 @@ func TestMembershipWatch_notesWhatIsCommitted(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := l.Prepare(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, l.Prepare())
 	// The entry that names it came from a leader that is gone.
 	err = l.BeginWith(raft.Configuration{Servers: []raft.Server{
 		{ID: "the leader", Address: "127.0.0.1:1"},
 		{ID: raft.ServerID(d.ID), Address: raft.ServerAddress(l.Transport.AdvertiseAddr()), Suffrage: raft.Nonvoter},
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	w := membershipWatch{group: g, heard: time.Now(), compared: time.Now()}
-	if err := w.look(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, w.look(t.Context()))
 	if d.Known().Member {
 		t.Error("an instance has noted that it is a member, and no entry that says so is committed")
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
+
+	"praefect/test/must"
 )
 
 func TestCommit_after(t *testing.T) {
@@ -75,9 +77,7 @@ func TestPipeline_tellsOfACommitOnce(t *testing.T) {
 	}
 	c.set(5, 7)
 	c.set(6, 8)
-	if err := p.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, p.Close())
 	close(r.sent)
 	for request := range r.sent {
 		t.Errorf("the follower was told more: %+v", request)
@@ -103,7 +103,5 @@ func TestPipeline_closesWhileAMessageWaits(t *testing.T) {
 	p.last = &raft.AppendEntriesRequest{Term: 7, PrevLogEntry: 5}
 	<-p.sending
 	c.set(5, 7) // the message waits in the pipeline, which takes none
-	if err := p.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, p.Close())
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"testing"
+
+	"praefect/test/must"
 )
 
 // FuzzHello: whatever a dialler says, it is understood or refused, and nobody is
@@ -16,23 +18,17 @@ func FuzzHello(f *testing.F) {
 		{Version: helloVersion, Kind: callKind, Name: "b", ID: "b", For: "a", Cluster: "c", proofs: proofs{Proof: []byte("proof"), Former: []byte("proof")}},
 	} {
 		var frame bytes.Buffer
-		if err := writeFrame(&frame, h); err != nil {
-			f.Fatal(err)
-		}
+		must.Succeed(f, writeFrame(&frame, h))
 		f.Add(frame.Bytes())
 	}
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff})
 	g, err := newGuard(Credentials{Secret: secret})
-	if err != nil {
-		f.Fatal(err)
-	}
+	must.Succeed(f, err)
 	near, far := net.Pipe()
 	dialled := make(chan error, 1)
 	go func() { dialled <- tls.Client(near, g.tls()).Handshake() }()
 	accepted := tls.Server(far, g.tls())
-	if err := errors.Join(accepted.Handshake(), <-dialled); err != nil {
-		f.Fatal(err)
-	}
+	must.Succeed(f, errors.Join(accepted.Handshake(), <-dialled))
 	state := accepted.ConnectionState()
 	tr := &Transport{guard: g, config: Config{Name: "a", ID: "a", Cluster: func() string { return "" }, Admit: func(string, string) bool { return true }}}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"praefect/test/must"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -46,9 +48,7 @@ func listen(t *testing.T, c Config) *Transport {
 	}
 	c.ListenAddr, c.Logger = "127.0.0.1:0", slog.New(slog.NewTextHandler(t.Output(), nil))
 	tr, err := Listen(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { tr.Run(ctx) })
@@ -81,9 +81,7 @@ func newAuthority(t *testing.T) *authority {
 		IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if a.cert, err = x509.ParseCertificate(der); err != nil {
 		t.Fatal(err)
 	}
@@ -93,9 +91,7 @@ func newAuthority(t *testing.T) *authority {
 
 func write(t *testing.T, path, kind string, der []byte) string {
 	t.Helper()
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
 	return path
 }
 
@@ -103,9 +99,7 @@ func write(t *testing.T, path, kind string, der []byte) string {
 func (a *authority) sign(t *testing.T, name string, change ...func(*x509.Certificate)) Credentials {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -114,13 +108,9 @@ func (a *authority) sign(t *testing.T, name string, change ...func(*x509.Certifi
 		f(template)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	dir := t.TempDir()
 	return Credentials{
 		CertificatePath: write(t, filepath.Join(dir, "cert.pem"), "CERTIFICATE", der),
@@ -193,13 +183,9 @@ func TestTransport_whoIsLetIn(t *testing.T) {
 				}
 				return
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			accepted, err := b.Calls().Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			defer accepted.Close()
 			if p := c.Peer(); p.Name != tt.b.Name || p.ID != tt.b.ID {
 				t.Errorf("met %+v", p)
@@ -256,13 +242,9 @@ func TestTransport_doesNotBelieveAnotherClusterWithoutProof(t *testing.T) {
 		MetOther: func(o *OtherCluster) { t.Errorf("told of %+v", o) },
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	g, err := newGuard(Credentials{Secret: secret + "!"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	ended := make(chan error, 1)
 	go func() {
 		plain, err := l.Accept()
@@ -305,9 +287,7 @@ func silent(t *testing.T, addr string, n int) (open func() int) {
 	left := n
 	for range n {
 		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		t.Cleanup(func() { c.Close() })
 		go func() { // until the other side closes it
 			_, _ = c.Read(make([]byte, 1))
@@ -410,14 +390,10 @@ func TestTransport_kill(t *testing.T) {
 	a := listen(t, Config{Name: "a", ID: "a", Credentials: shared})
 	b := listen(t, Config{Name: "b", ID: "b", Credentials: shared})
 	out, err := a.dial(t.Context(), b.AdvertiseAddr(), callKind, wanted{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	defer out.Close()
 	in, err := b.Calls().Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	b.Kill()
 	for what, c := range map[string]net.Conn{"its own": in, "its peer's": out} {
 		if _, err := c.Read(make([]byte, 1)); err == nil {
@@ -443,9 +419,7 @@ func TestTransport_kill(t *testing.T) {
 
 func TestTransport_portStaysOpenAfterRun(t *testing.T) {
 	tr, err := Listen(t.Context(), Config{Name: "a", ListenAddr: "127.0.0.1:0", Credentials: Credentials{Secret: secret}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	tr.Run(ctx)
@@ -470,13 +444,9 @@ func TestTransport_certificatesAreReadAnew(t *testing.T) {
 	}
 	fresh := ca.sign(t, "b")
 	for from, to := range map[string]string{fresh.CertificatePath: expired.CertificatePath, fresh.KeyPath: expired.KeyPath} {
-		if err := os.Rename(from, to); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, os.Rename(from, to))
 	}
 	c, err := a.dial(t.Context(), b.AdvertiseAddr(), callKind, wanted{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	c.Close()
 }

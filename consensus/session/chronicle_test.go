@@ -10,6 +10,7 @@ import (
 
 	"praefect/consensus/elector"
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 // lines are what the instances log.
@@ -44,9 +45,7 @@ func (w *testCluster) changes() []line {
 	var all []line
 	for text := range strings.Lines(w.logged.text.String()) {
 		var l line
-		if err := json.Unmarshal([]byte(text), &l); err != nil {
-			w.t.Fatal(err)
-		}
+		must.Succeed(w.t, json.Unmarshal([]byte(text), &l))
 		if l.Msg != "a change of roles" {
 			continue
 		}
@@ -130,9 +129,7 @@ func TestChanges_oneLineEach(t *testing.T) {
 			{elector.Request{Verb: elector.Drain, Storage: "g3", By: "operator: drain g3 (alice)"}, "drain", "g3", "g1"},
 		} {
 			_, _, err := switchOver(t.Context(), w.nodes[0], row.request)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			got := w.one(row.change)
 			if got.By != row.request.By || got.Level != "INFO" || got.Storage != row.storage || got.Primary != row.primary || !strings.Contains(got.Evidence, "new writes waited for") || *got.TookMillis <= 0 {
 				t.Errorf("%s: %+v", row.change, got)

@@ -5,6 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"praefect/test/must"
 )
 
 func TestSession_metricsTellWhoLeadsAndWhoIsPrimary(t *testing.T) {
@@ -19,9 +21,7 @@ func TestSession_metricsTellWhoLeadsAndWhoIsPrimary(t *testing.T) {
 				t.Errorf("lint: %v, %v", problems, err)
 			}
 			families, err := reg.Gather()
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			for _, f := range families {
 				for _, m := range f.GetMetric() {
 					switch v := m.GetGauge().GetValue(); f.GetName() {

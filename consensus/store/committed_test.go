@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"praefect/test/must"
 )
 
 func TestReadCommitted_trustsNothingDamaged(t *testing.T) {
@@ -23,9 +25,7 @@ func TestReadCommitted_trustsNothingDamaged(t *testing.T) {
 		{"damaged", damaged, Committed{}},
 		{"empty", nil, Committed{}},
 	} {
-		if err := os.WriteFile(filepath.Join(dir, committedFile), tc.content, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, os.WriteFile(filepath.Join(dir, committedFile), tc.content, 0o600))
 		if got, err := readCommitted(dir); err != nil || got != tc.want {
 			t.Errorf("%s: got %+v, %v, want %+v", tc.name, got, err, tc.want)
 		}

@@ -14,14 +14,13 @@ import (
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 
 	"praefect/consensus/setup"
+	"praefect/test/must"
 )
 
 // guarded returns a guarded store on a real file, and the changes made to it.
 func guarded(t *testing.T) (*guardedStore, *[]string) {
 	bolt, err := openBolt(filepath.Join(t.TempDir(), LogFile))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(func() {
 		if err := bolt.Close(); err != nil {
 			t.Error(err)
@@ -63,13 +62,9 @@ func TestStableStore_aVoteIsOneValue(t *testing.T) {
 	read := func() (uint64, string) {
 		s := &stableStore{guardedStore: g} // as after a restart
 		term, err := s.GetUint64([]byte(keyVoteTerm))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		candidate, err := s.Get([]byte(keyVoteFor))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		return term, string(candidate)
 	}
 	s := &stableStore{guardedStore: g}
@@ -77,9 +72,7 @@ func TestStableStore_aVoteIsOneValue(t *testing.T) {
 		t.Errorf("before any vote: got %v, want %v", err, raftboltdb.ErrKeyNotFound)
 	}
 	vote := func(term uint64, candidate string) {
-		if err := errors.Join(s.SetUint64([]byte(keyVoteTerm), term), s.Set([]byte(keyVoteFor), []byte(candidate))); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, errors.Join(s.SetUint64([]byte(keyVoteTerm), term), s.Set([]byte(keyVoteFor), []byte(candidate))))
 	}
 	vote(3, "x")
 	if term, candidate := read(); term != 3 || candidate != "x" {
@@ -98,9 +91,7 @@ func TestStableStore_aVoteIsOneValue(t *testing.T) {
 	if want := []string{"set LastVote", "set LastVote"}; !reflect.DeepEqual(*ops, want) {
 		t.Errorf("wrote %q, want %q", *ops, want)
 	}
-	if err := g.store.Set([]byte(keyVote), []byte("short")); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, g.store.Set([]byte(keyVote), []byte("short")))
 	if _, err := s.Get([]byte(keyVoteFor)); err == nil {
 		t.Error("a damaged vote was read")
 	}
@@ -109,9 +100,7 @@ func TestStableStore_aVoteIsOneValue(t *testing.T) {
 func TestStableStore_otherValues(t *testing.T) {
 	g, _ := guarded(t)
 	s := &stableStore{guardedStore: g}
-	if err := errors.Join(s.SetUint64([]byte(keyTerm), 7), s.Set([]byte("other"), []byte("value"))); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, errors.Join(s.SetUint64([]byte(keyTerm), 7), s.Set([]byte("other"), []byte("value"))))
 	if term, err := s.GetUint64([]byte(keyTerm)); err != nil || term != 7 {
 		t.Errorf("term %d, %v", term, err)
 	}
@@ -126,9 +115,7 @@ func TestGuardedStore_DeleteRange(t *testing.T) {
 	for i := range uint64(2*deleteChunk + 10) {
 		logs = append(logs, &raft.Log{Index: i + 1, Term: 1})
 	}
-	if err := g.StoreLogs(logs); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, g.StoreLogs(logs))
 	for _, r := range []struct {
 		first, last uint64
 		want        []string
@@ -139,9 +126,7 @@ func TestGuardedStore_DeleteRange(t *testing.T) {
 		{8195, 8197, []string{"delete 8195 8197"}, [2]uint64{}},
 	} {
 		*ops = nil
-		if err := g.DeleteRange(r.first, r.last); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, g.DeleteRange(r.first, r.last))
 		if !reflect.DeepEqual(*ops, r.want) {
 			t.Errorf("got %q, want %q", *ops, r.want)
 		}

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+
+	"praefect/test/must"
 )
 
 func TestIdentity(t *testing.T) {
@@ -16,9 +18,7 @@ func TestIdentity(t *testing.T) {
 		t.Errorf("%+v, %v, want %+v", second, err, first)
 	}
 	first.Bootstrapped = true
-	if err := first.write(dir); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, first.write(dir))
 	if third, err := readIdentity(dir); err != nil || !reflect.DeepEqual(third, first) {
 		t.Errorf("%+v, %v, want %+v", third, err, first)
 	}

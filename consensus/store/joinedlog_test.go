@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"praefect/test/must"
 )
 
 // snapshotsAt are snapshots that end at an index, with a term.
@@ -49,9 +51,7 @@ func TestJoinedLog(t *testing.T) {
 				for _, index := range indexes {
 					logs = append(logs, &raft.Log{Index: index, Term: 1})
 				}
-				if err := s.StoreLogs(logs); err != nil {
-					t.Fatal(err)
-				}
+				must.Succeed(t, s.StoreLogs(logs))
 			}
 			var got raft.Log
 			err := s.GetLog(row.asked, &got)

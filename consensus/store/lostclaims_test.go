@@ -7,25 +7,21 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"praefect/test/must"
 )
 
 func TestLostClaims(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{committedFile, LogFile} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 	}
-	if err := (Identity{Version: 1, ID: "one"}).write(dir); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, (Identity{Version: 1, ID: "one"}).write(dir))
 	at := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 	first := LostClaim{VirtualStorage: "default", ClusterID: "Y", Instance: "i", Host: "h", Since: at, Seen: at.Add(time.Hour)}
 	second := LostClaim{VirtualStorage: "other", ClusterID: "Z", Since: at, Seen: at}
 	for _, lost := range [][]LostClaim{nil, {first, second}, {second}, {first}, nil, nil, {first}} {
-		if err := WriteLostClaims(dir, lost); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, WriteLostClaims(dir, lost))
 		got, err := ReadLostClaims(dir)
 		if err != nil || !slices.Equal(got, lost) {
 			t.Errorf("it remembers %+v, %v, want %+v", got, err, lost)
@@ -38,9 +34,7 @@ func TestLostClaims(t *testing.T) {
 
 	// Who joins the other cluster has not lost anything to it.
 	aside, err := SetAside(t.Context(), dir, at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if got, err := ReadLostClaims(dir); err != nil || len(got) != 0 {
 		t.Errorf("after the state was set aside it remembers %+v, %v", got, err)
 	}
@@ -59,9 +53,7 @@ func TestLostClaims_unreadable(t *testing.T) {
 	if got, err := ReadLostClaims(filepath.Join(dir, "missing")); err != nil || len(got) != 0 {
 		t.Errorf("without a directory: %+v, %v", got, err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, lostClaimsFile), []byte("[{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.WriteFile(filepath.Join(dir, lostClaimsFile), []byte("[{"), 0o600))
 	if _, err := ReadLostClaims(dir); err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "claim list") {
 		t.Errorf("a damaged file: %v", err)
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"runtime"
 	"testing"
+
+	"praefect/test/must"
 )
 
 // BenchmarkState_Apply is a write in eventual mode and its repair, beside a
@@ -81,15 +83,11 @@ func BenchmarkSnapshot(b *testing.B) {
 	s := ledgerOf(b, entries)
 	size := heap() - before
 	var snapshot bytes.Buffer
-	if err := s.WriteSnapshot(&snapshot); err != nil {
-		b.Fatal(err)
-	}
+	must.Succeed(b, s.WriteSnapshot(&snapshot))
 	b.Run(fmt.Sprintf("write/entries=%d", entries), func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := s.WriteSnapshot(io.Discard); err != nil {
-				b.Fatal(err)
-			}
+			must.Succeed(b, s.WriteSnapshot(io.Discard))
 		}
 		b.ReportMetric(float64(snapshot.Len())/entries, "snapshot-B/entry")
 		b.ReportMetric(float64(size)/entries, "heap-B/entry")
@@ -98,9 +96,7 @@ func BenchmarkSnapshot(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			restored, err := ReadSnapshot(bytes.NewReader(snapshot.Bytes()))
-			if err != nil {
-				b.Fatal(err)
-			}
+			must.Succeed(b, err)
 			if restored.Len() != s.Len() {
 				b.Fatalf("restored %d entries, want %d", restored.Len(), s.Len())
 			}

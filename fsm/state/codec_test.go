@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"praefect/test/must"
 )
 
 // everyCommand is one of each.
@@ -53,13 +55,9 @@ func TestCodec_roundTrip(t *testing.T) {
 	want := Batch{Version: CommandVersion, RequestID: "r", Incarnation: 1<<63 + 1, Number: 1<<64 - 1, Time: 5, Term: 6,
 		Commands: everyCommand()}
 	data, err := EncodeBatch(want)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	got, err := DecodeBatch(data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -118,15 +116,11 @@ func TestEncodeBatch_refusesWhatApplyWould(t *testing.T) {
 func FuzzDecodeBatch(f *testing.F) {
 	for _, c := range everyCommand() {
 		data, err := EncodeBatch(Batch{Version: CommandVersion, RequestID: "r", Incarnation: alpha, Number: 1000, Commands: []Command{c}})
-		if err != nil {
-			f.Fatal(err)
-		}
+		must.Succeed(f, err)
 		f.Add(data)
 	}
 	old, err := EncodeBatch(Batch{Version: CommandVersion, RequestID: "r", Incarnation: alpha, Term: 1, Commands: []Command{proved(beta, ProofSilent)}})
-	if err != nil {
-		f.Fatal(err)
-	}
+	must.Succeed(f, err)
 	f.Add(old)
 	busy, fenced := busyFixture(f), newFixture(f)
 	fenced.fence("p", "q")
@@ -136,9 +130,7 @@ func FuzzDecodeBatch(f *testing.F) {
 			return
 		}
 		encoded, err := b.encode()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		again, err := DecodeBatch(encoded)
 		if err != nil {
 			t.Fatalf("%v in %q", err, encoded)

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"praefect/test/must"
 )
 
 var update = flag.Bool("update", false, "write the latest golden log and snapshot anew, as long as no release has them")
@@ -33,16 +35,12 @@ func TestGolden(t *testing.T) {
 				s, _ = s.Apply(index, b)
 			}
 			want, err := os.ReadFile(name + ".snapshot")
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			if got := snapshotOf(t, s); got != string(want) {
 				t.Errorf("the log gives\n%s\nwant\n%s", got, want)
 			}
 			restored, err := ReadSnapshot(strings.NewReader(string(want)))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			if got := snapshotOf(t, restored); got != string(want) {
 				t.Errorf("the snapshot became\n%s\nwant\n%s", got, want)
 			}
@@ -55,9 +53,7 @@ func TestGolden(t *testing.T) {
 func readGolden(t *testing.T, name string) iter.Seq2[Index, Batch] {
 	t.Helper()
 	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	t.Cleanup(func() { _ = f.Close() }) // it was only read
 	return func(yield func(Index, Batch) bool) {
 		lines := bufio.NewScanner(f)
@@ -74,9 +70,7 @@ func readGolden(t *testing.T, name string) iter.Seq2[Index, Batch] {
 				quoted = rest
 			}
 			data, err := strconv.Unquote(quoted)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			b, err := DecodeBatch([]byte(data))
 			if err != nil {
 				t.Fatalf("entry %d: %v", index, err)
@@ -86,9 +80,7 @@ func readGolden(t *testing.T, name string) iter.Seq2[Index, Batch] {
 				return
 			}
 		}
-		if err := lines.Err(); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, lines.Err())
 	}
 }
 
@@ -136,14 +128,10 @@ func writeGolden(t *testing.T) {
 	var log strings.Builder
 	for i, b := range w.log {
 		data, err := b.encode()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		fmt.Fprintf(&log, "%d %d %q\n", i+1, b.EntryTerm, data)
 	}
 	for ending, text := range map[string]string{".log": log.String(), ".snapshot": snapshotOf(t, w.State)} {
-		if err := os.WriteFile(goldenLatest+ending, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, os.WriteFile(goldenLatest+ending, []byte(text), 0o644))
 	}
 }

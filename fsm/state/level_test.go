@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"praefect/test/must"
 )
 
 var updateLevel1 = flag.Bool("update-level1", false, "write the fields of level 1 anew, as long as no release has them")
@@ -21,14 +23,10 @@ const level1 = "testdata/level1.txt"
 func TestFeatures_listEveryField(t *testing.T) {
 	all := fieldsOf("", reflect.TypeFor[Batch](), nil)
 	if *updateLevel1 {
-		if err := os.WriteFile(level1, []byte(strings.Join(all, "\n")+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, os.WriteFile(level1, []byte(strings.Join(all, "\n")+"\n"), 0o644))
 	}
 	text, err := os.ReadFile(level1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	listed := strings.Fields(string(text))
 	for _, f := range features {
 		if f.level < 2 || f.level > Level {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"praefect/test/must"
 )
 
 // lossOf makes a repository lost on all storages but one, and accepts that.
@@ -34,9 +36,7 @@ func TestAcceptLoss_isRecorded(t *testing.T) {
 		}
 	}
 	restored, err := ReadSnapshot(strings.NewReader(snapshotOf(t, w.State)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	recovered := restored.Recover(Recovery{ClusterID: "new"})
 	for what, s := range map[string]*State{"the snapshot": restored, "a recovery": recovered} {
 		if len(s.Losses) != 1 || fmt.Sprintf("%+v", s.Losses[0]) != got {

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"praefect/test/must"
 )
 
 // history draws a random log: batches that are often right, and often not.
@@ -121,9 +123,7 @@ func (h *history) send(b Batch) {
 // apply applies the batch, as it comes out of the log, and compares.
 func (h *history) apply(b Batch) {
 	data, err := b.encode()
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	must.Succeed(h.t, err)
 	if b, err = DecodeBatch(data); err != nil {
 		h.t.Fatal(err)
 	}
@@ -184,17 +184,13 @@ func (h *history) compare() {
 
 func (h *history) restore() {
 	restored, err := readSnapshot(strings.NewReader(printed(h.t, h.restored)), h.restored.FeatureLevel())
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	must.Succeed(h.t, err)
 	h.restored = restored
 	h.compare()
 }
 
 func printed(t *rapid.T, s *State) string {
 	var b strings.Builder
-	if err := s.WriteSnapshot(&b); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, s.WriteSnapshot(&b))
 	return b.String()
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"praefect/test/must"
 )
 
 func TestState_Each(t *testing.T) {
@@ -218,9 +220,7 @@ func TestState_Shrunk(t *testing.T) {
 	is("what is out falls behind", out)
 
 	restored, err := ReadSnapshot(strings.NewReader(snapshotOf(t, w.State)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	w.State = restored
 	is("restored", w.entry().Changed)
 	changed := w.entry().Changed

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"praefect/test/must"
 )
 
 func recovery(s *State) Recovery {
@@ -52,9 +54,7 @@ func TestState_Recover(t *testing.T) {
 				tc.given(w)
 			}
 			after := w.Recover(recovery(w.State))
-			if err := after.Check(); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, after.Check())
 			got := ""
 			for i, s := range after.VirtualStorage(vs).Succession {
 				if i > 0 {
@@ -133,9 +133,7 @@ func TestState_Recover_keepsWhatIsKnown(t *testing.T) {
 		}
 		before := h.state
 		after := before.Recover(recovery(before))
-		if err := after.Check(); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, after.Check())
 		before.Each("", func(k Key, e *Entry) bool {
 			was, is := before.VirtualStorage(k.VirtualStorage), after.VirtualStorage(k.VirtualStorage)
 			next := after.Entry(k)
@@ -182,13 +180,9 @@ func TestState_Recover_keepsWhatIsKnown(t *testing.T) {
 			return // a level above this program's was drawn: it reads no snapshot of that
 		}
 		var snapshot bytes.Buffer
-		if err := after.WriteSnapshot(&snapshot); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, after.WriteSnapshot(&snapshot))
 		restored, err := readSnapshot(&snapshot, after.FeatureLevel()) // a history may raise it above this program's
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		if !slices.Equal(restored.Replaced, []string{"cluster"}) {
 			t.Errorf("it replaces %q", restored.Replaced)
 		}
@@ -240,9 +234,7 @@ func TestState_Recover_replacesEveryFormerCluster(t *testing.T) {
 			t.Errorf("%s: it replaces %q, want %q", row.name, row.state.Replaced, row.want)
 		}
 		restored, err := ReadSnapshot(strings.NewReader(snapshotOf(t, row.state)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		if !slices.Equal(restored.Replaced, row.want) {
 			t.Errorf("%s: from a snapshot it replaces %q, want %q", row.name, restored.Replaced, row.want)
 		}

@@ -9,14 +9,14 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"praefect/test/must"
 )
 
 func snapshotOf(t testing.TB, s *State) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := s.WriteSnapshot(&b); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, s.WriteSnapshot(&b))
 	return b.String()
 }
 
@@ -39,9 +39,7 @@ func TestSnapshot_restoresTheSame(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			first := snapshotOf(t, s)
 			restored, err := ReadSnapshot(iotestOneByte{strings.NewReader(first)})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			if got := snapshotOf(t, restored); got != first {
 				t.Errorf("got\n%s\nwant\n%s", got, first)
 			}
@@ -63,9 +61,7 @@ func TestSnapshot_linesOfEveryLength(t *testing.T) {
 	}
 	first := snapshotOf(t, s)
 	restored, err := ReadSnapshot(strings.NewReader(first))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if snapshotOf(t, restored) != first {
 		t.Error("the restored state is another one")
 	}

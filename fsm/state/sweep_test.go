@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
+
+	"praefect/test/must"
 )
 
 // withStep has each Apply carry sweeps out on so many entries while the test runs.
@@ -58,9 +60,7 @@ func TestSweep_isCarriedOutInSteps(t *testing.T) {
 			steps := 0
 			for ; len(s.sweeps.list) > 0; steps++ {
 				restored, err := ReadSnapshot(bytes.NewReader([]byte(snapshotOf(t, s))))
-				if err != nil {
-					t.Fatal(err)
-				}
+				must.Succeed(t, err)
 				before := stale(s)
 				if got, want := snapshotOf(t, restored), snapshotOf(t, s); got != want || stale(restored) != 0 {
 					t.Fatal("the restored state differs")
