@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"praefect/test/must"
 )
 
 func TestLostLocks(t *testing.T) {
@@ -44,9 +46,7 @@ func TestVote_lockOfThePrimary(t *testing.T) {
 	lock := filepath.Join(k.dirs["gitaly-1"], "a.git", "refs", "heads", "locked.lock")
 	hold := func() {
 		t.Helper()
-		if err := os.WriteFile(lock, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, os.WriteFile(lock, nil, 0o600))
 	}
 	write := func() error { return k.writeRef(t.Context(), "a.git", "refs/heads/locked", "refs/heads/main") }
 
@@ -60,9 +60,7 @@ func TestVote_lockOfThePrimary(t *testing.T) {
 		case <-time.After(time.Millisecond):
 		}
 	}
-	if err := os.Remove(lock); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, os.Remove(lock))
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}

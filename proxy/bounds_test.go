@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/test/gitaly/memory"
+	"praefect/test/must"
 )
 
 // TestAuth_onlyCheckIsExempt: what a load balancer asks needs no token, and nothing
@@ -124,9 +125,7 @@ func TestMetrics_inventedMethods(t *testing.T) {
 		}
 	}
 	families, err := w.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	unknown := false
 	for _, family := range families {
 		for _, m := range family.GetMetric() {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+
+	"praefect/test/must"
 )
 
 // TestVote_deletionsOfOneRepository deletes references of one repository, several at a
@@ -34,24 +36,18 @@ func deleteAtOnce(t *testing.T, instances int) {
 	}
 	refs := through[0]
 	stream, err := refs.UpdateReferences(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	request := &gitalypb.UpdateReferencesRequest{Repository: repository("a.git")}
 	head, err := gitalypb.NewCommitServiceClient(k.conn).FindCommit(t.Context(), &gitalypb.FindCommitRequest{
 		Repository: repository("a.git"), Revision: []byte("refs/heads/main"),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	for n := range deletions {
 		request.Updates = append(request.Updates, &gitalypb.UpdateReferencesRequest_Update{
 			Reference: fmt.Appendf(nil, "refs/pipelines/%d", n), NewObjectId: []byte(head.GetCommit().GetId()),
 		})
 	}
-	if err := stream.Send(request); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, stream.Send(request))
 	if _, err := stream.CloseAndRecv(); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 // A lock that a killed git left on the primary, or on all storages, fails every write of
@@ -36,9 +37,7 @@ func TestVote_tellsOfAPrimaryThatCannotWrite(t *testing.T) {
 				told = append(told, primary)
 			}
 			for _, name := range row.locked {
-				if err := os.WriteFile(filepath.Join(k.dirs[name], "a.git", "refs", "heads", "main.lock"), nil, 0o600); err != nil {
-					t.Fatal(err)
-				}
+				must.Succeed(t, os.WriteFile(filepath.Join(k.dirs[name], "a.git", "refs", "heads", "main.lock"), nil, 0o600))
 			}
 			for i := range failsLeast {
 				if len(told) > 0 {
@@ -48,9 +47,7 @@ func TestVote_tellsOfAPrimaryThatCannotWrite(t *testing.T) {
 					t.Fatal("written in spite of the lock")
 				}
 			}
-			if err := k.commit(t.Context(), "other", "works"); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, k.commit(t.Context(), "other", "works"))
 			if !slices.Equal(told, row.want) {
 				t.Errorf("told of %q, want %q", told, row.want)
 			}
@@ -140,9 +137,7 @@ func TestFailing_countsWhatFailsNow(t *testing.T) {
 func TestLimited(t *testing.T) {
 	full := status.New(codes.ResourceExhausted, "no space left on device")
 	busy, err := full.WithDetails(&gitalypb.LimitError{ErrorMessage: "too many calls"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if limited(full.Err()) || !limited(busy.Err()) {
 		t.Errorf("a full disk is a limit: %t; a limit is one: %t", limited(full.Err()), limited(busy.Err()))
 	}

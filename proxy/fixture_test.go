@@ -27,6 +27,7 @@ import (
 	"praefect/proxy/stream"
 	"praefect/proxy/transaction"
 	"praefect/test/gitaly/memory"
+	"praefect/test/must"
 )
 
 func TestMain(m *testing.M) {
@@ -183,9 +184,7 @@ func newFixtureSet(t *testing.T, newBackend func(*testing.T, string) *backend, v
 		connections.Backchannel = VoteServer(votes)
 	}
 	set, err := storage.New(targets, slog.New(slog.DiscardHandler), storage.NewMetrics(prometheus.NewRegistry()), connections)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	running.Go(func() { set.Run(ctx) })
 
 	l := ledger.New(w.node, w.session, Connections(set), ledger.Config{
@@ -213,9 +212,7 @@ func newFixtureSet(t *testing.T, newBackend func(*testing.T, string) *backend, v
 			return w.peers
 		},
 	}, w.registry, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	lis := bufconn.Listen(1 << 20)
 	w.dial = func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }
 	running.Go(func() {
@@ -224,9 +221,7 @@ func newFixtureSet(t *testing.T, newBackend func(*testing.T, string) *backend, v
 		}
 	})
 	public, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	w.address, w.grace = public.Addr().String(), 5*time.Second
 	running.Go(func() {
 		if err := w.server.Serve(public, "tcp", nil); err != nil {
@@ -250,9 +245,7 @@ func (w *fixture) client(creds credentials.PerRPCCredentials) *grpc.ClientConn {
 		opts = append(opts, grpc.WithPerRPCCredentials(creds))
 	}
 	conn, err := grpc.NewClient("passthrough:///praefect", opts...)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, err)
 	w.t.Cleanup(func() { conn.Close() })
 	return conn
 }
@@ -267,9 +260,7 @@ func newBackendOf(t *testing.T, name, release string) *backend {
 	t.Helper()
 	b := &backend{}
 	server, err := memory.New(memory.Config{Release: release, Storages: []string{name}, Token: storageToken, BlobSize: 64 << 10, Hook: b.ask})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	b.Server, b.serve = server, server.Run
 	return b
 }
@@ -278,9 +269,7 @@ func newBackendOf(t *testing.T, name, release string) *backend {
 func (b *backend) run(t *testing.T, ctx context.Context) func() {
 	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	b.address = lis.Addr().String()
 	return func() {
 		if err := b.serve(ctx, mutedListener{lis, b}); err != nil {

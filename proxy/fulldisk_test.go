@@ -18,6 +18,7 @@ import (
 
 	"praefect/fsm/state"
 	"praefect/test/gitaly"
+	"praefect/test/must"
 )
 
 // A primary whose disk is full fails every write, pushes within their answers. That is
@@ -35,9 +36,7 @@ func TestVote_tellsOfAPrimaryWithAFullDisk(t *testing.T) {
 				told = append(told, primary)
 			}
 			for _, name := range full {
-				if err := gitaly.WriteFaults(k.dirs[name], gitaly.Fault{Disk: "full"}); err != nil {
-					t.Fatal(err)
-				}
+				must.Succeed(t, gitaly.WriteFaults(k.dirs[name], gitaly.Fault{Disk: "full"}))
 			}
 			for i := range failsLeast {
 				if len(told) > 0 {
@@ -61,9 +60,7 @@ func TestVote_tellsOfAPrimaryWithAFullDisk(t *testing.T) {
 			}
 			k.fails(failsLeast+1, 1)
 			for _, name := range full {
-				if err := gitaly.WriteFaults(k.dirs[name]); err != nil {
-					t.Fatal(err)
-				}
+				must.Succeed(t, gitaly.WriteFaults(k.dirs[name]))
 			}
 			if answer, err := k.push("refs/heads/new"); err != nil || !strings.Contains(answer, "ok refs/heads/new") {
 				t.Errorf("with room on the disk a push was answered %q, %v", answer, err)
@@ -104,9 +101,7 @@ func (k *killingFixture) fails(writes, repositories int) {
 		k.t.Errorf("failing primaries: %+v, want %+v", got, list)
 	}
 	families, err := k.registry.Gather()
-	if err != nil {
-		k.t.Fatal(err)
-	}
+	must.Succeed(k.t, err)
 	for _, family := range families {
 		if family.GetName() != "praefect_primary_failing_repositories" {
 			continue
@@ -141,9 +136,7 @@ func (k *killingFixture) push(ref string) (answer string, err error) {
 	pack := exec.CommandContext(k.t.Context(), "git", "pack-objects", "--revs", "--stdout", "--quiet")
 	pack.Dir, pack.Stdin = dir, bytes.NewReader(commit)
 	objects, err := pack.Output()
-	if err != nil {
-		k.t.Fatal(err)
-	}
+	must.Succeed(k.t, err)
 	stream, err := gitalypb.NewSmartHTTPServiceClient(k.conn).PostReceivePack(k.t.Context())
 	if err != nil {
 		return "", err

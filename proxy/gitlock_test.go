@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+
+	"praefect/test/must"
 )
 
 // TestVote_lockOfGitCostsNoCopy holds packed-refs.lock in replicas for 3 s, as git does
@@ -23,14 +25,10 @@ func TestVote_lockOfGitCostsNoCopy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := newKillingFixture(t)
-			if err := k.writeRef(t.Context(), "a.git", "refs/pipelines/1", "refs/heads/main"); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, k.writeRef(t.Context(), "a.git", "refs/pipelines/1", "refs/heads/main"))
 			for _, replica := range replicas {
 				lock := filepath.Join(k.dirs[replica], "a.git", "packed-refs.lock")
-				if err := os.WriteFile(lock, nil, 0o600); err != nil {
-					t.Fatal(err)
-				}
+				must.Succeed(t, os.WriteFile(lock, nil, 0o600))
 				time.AfterFunc(held, func() { _ = os.Remove(lock) }) // a lock that is left is seen below
 			}
 			start := time.Now()
@@ -38,9 +36,7 @@ func TestVote_lockOfGitCostsNoCopy(t *testing.T) {
 				Repository: repository("a.git"), Refs: [][]byte{[]byte("refs/pipelines/1")},
 			})
 			took := time.Since(start)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			if e := k.entry(); e != nil && len(e.Behind) > 0 || took < held {
 				t.Errorf("after %v the entry is %+v", took, e)
 			}

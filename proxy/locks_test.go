@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+
+	"praefect/test/must"
 )
 
 // A lock of git that is held for three seconds at one secondary, or at all of them, costs
@@ -18,9 +20,7 @@ func TestVote_waitsForLocksOfGit(t *testing.T) {
 		t.Run(fmt.Sprint(locked), func(t *testing.T) {
 			t.Parallel()
 			k := newKillingFixture(t)
-			if err := k.commit(t.Context(), "packed", "to be deleted"); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, k.commit(t.Context(), "packed", "to be deleted"))
 			client := gitalypb.NewRepositoryServiceClient(k.conn)
 			if _, err := client.OptimizeRepository(t.Context(), &gitalypb.OptimizeRepositoryRequest{Repository: repository("a.git")}); err != nil {
 				t.Fatal(err)
@@ -28,9 +28,7 @@ func TestVote_waitsForLocksOfGit(t *testing.T) {
 			k.closed("a.git")
 			for _, name := range locked {
 				lock := filepath.Join(k.dirs[name], "a.git", "packed-refs.lock")
-				if err := os.WriteFile(lock, nil, 0o600); err != nil {
-					t.Fatal(err)
-				}
+				must.Succeed(t, os.WriteFile(lock, nil, 0o600))
 				time.AfterFunc(3*time.Second, func() {
 					if err := os.Remove(lock); err != nil {
 						t.Error(err)
@@ -43,9 +41,7 @@ func TestVote_waitsForLocksOfGit(t *testing.T) {
 			if err == nil && answer.GetGitError() != "" {
 				err = errors.New(answer.GetGitError())
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			k.closed("a.git")
 			if len(locked) == 2 {
 				if e := k.entry(); e != nil {

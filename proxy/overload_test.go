@@ -9,6 +9,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"praefect/test/must"
 )
 
 // TestOverload_endsWithTheLoad asks for more writes than storages can do, without waiting
@@ -31,9 +33,7 @@ func overload(t *testing.T, repositories int, every time.Duration) {
 	}
 	for _, path := range paths[1:] {
 		k.create(path)
-		if err := k.commitTo(t.Context(), path, "main", "first"); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, k.commitTo(t.Context(), path, "main", "first"))
 	}
 	write := func(n int) error {
 		ctx, cancel := context.WithTimeout(t.Context(), deadline)

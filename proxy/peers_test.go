@@ -13,6 +13,7 @@ import (
 
 	"praefect/proxy/channel"
 	"praefect/proxy/storage"
+	"praefect/test/must"
 )
 
 // TestDial_ignoresProxies: a proxy in the environment gets no connection to a peer or to a
@@ -21,9 +22,7 @@ func TestDial_ignoresProxies(t *testing.T) {
 	const marker = "TEST_BEHIND_A_PROXY"
 	if os.Getenv(marker) == "" {
 		proxy, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		came := make(chan int)
 		go func() {
 			n := 0
@@ -66,9 +65,7 @@ func TestDial_ignoresProxies(t *testing.T) {
 		},
 	} {
 		client, end, err := dial()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		if _, err := client.Check(ctx, &healthpb.HealthCheckRequest{}); err == nil {
 			t.Error("a host that does not exist answers")

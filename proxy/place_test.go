@@ -15,6 +15,7 @@ import (
 	"praefect/fsm/state"
 	"praefect/proxy/throttle"
 	"praefect/test/gitaly/memory"
+	"praefect/test/must"
 )
 
 // TestWrite_beyondTheLimits: writes of any repositories share the places; one that finds neither a
@@ -67,9 +68,7 @@ func TestWrite_waitsForAPlaceAfterItsPrimary(t *testing.T) {
 	w.session.lose(true)
 	place := func() *throttle.Place {
 		p, err := w.server.throttle.Enter(t.Context(), "default", "write")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		return p
 	}
 	one := place()

@@ -12,6 +12,7 @@ import (
 
 	"praefect/fsm/state"
 	"praefect/test/gitaly/memory"
+	"praefect/test/must"
 )
 
 // fence takes the role from a storage, as a leader does.
@@ -108,9 +109,7 @@ func TestWrite_withoutLeaseHasNoStatus(t *testing.T) {
 func TestRouted_neverANewerConnection(t *testing.T) {
 	w := newFixture(t)
 	conn, err := w.server.storages.Conn("default", "gitaly-1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	r := &request{keys: []state.Key{{VirtualStorage: "default", RelativePath: "a.git"}}}
 	if got := w.server.routed(r, "gitaly-1", conn.Generation()); got != conn {
 		t.Errorf("got %v, want the connection that was routed to", got)

@@ -8,6 +8,8 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"praefect/test/must"
 )
 
 // newMixedFixture has storages that vote, of which some run a newer release: it hashes each
@@ -53,9 +55,7 @@ func TestVote_storagesOfTwoReleases(t *testing.T) {
 			if repaired := slices.Contains(w.repaired(), keyOf("a.git")); repaired != (tc.behind != nil) {
 				t.Errorf("given to be repaired: %v", w.repaired())
 			}
-			if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, w.writeRef(t.Context(), "a.git", "refs/heads/main", revision))
 			for _, name := range w.has("refs/heads/main") {
 				if slices.Contains(tc.behind, name) {
 					t.Errorf("%s is behind and has made the change", name)

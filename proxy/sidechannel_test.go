@@ -21,6 +21,7 @@ import (
 
 	"praefect/proxy/channel"
 	"praefect/proxy/storage"
+	"praefect/test/must"
 )
 
 // packs is a storage that serves what is fetched through sidechannels.
@@ -116,9 +117,7 @@ func (w *fixture) fetcher() *fetcher {
 	var err error
 	f.cc, err = grpc.NewClient("passthrough:///praefect", grpc.WithContextDialer(w.dial), grpc.WithPerRPCCredentials(storage.Credentials(clientToken)),
 		grpc.WithTransportCredentials(channel.NewClientCredentials(nil, channel.Client{Sidechannels: f.waiting})))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, err)
 	w.t.Cleanup(func() { f.cc.Close() })
 	return f
 }

@@ -22,15 +22,14 @@ import (
 	"praefect/proxy/storage"
 	"praefect/test/gitaly"
 	"praefect/test/gitaly/memory"
+	"praefect/test/must"
 )
 
 // gitBackend is a storage on real git.
 func gitBackend(t *testing.T, name string) *backend {
 	t.Helper()
 	server, err := gitaly.New(gitaly.Config{Storages: map[string]string{name: t.TempDir()}, Token: storageToken, Grace: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return &backend{serve: server.Run}
 }
 
@@ -48,9 +47,7 @@ func (w *fixture) remove(path string) error {
 func (w *fixture) at(name string) gitalypb.RepositoryServiceClient {
 	w.t.Helper()
 	cc, err := storage.NewClient("tcp://"+w.storages[name].address, storageToken)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, err)
 	w.t.Cleanup(func() { cc.Close() })
 	return gitalypb.NewRepositoryServiceClient(cc)
 }
@@ -108,9 +105,7 @@ func TestRemoveRepository_absent(t *testing.T) {
 func TestRepositoryExists_ofADeletedOne(t *testing.T) {
 	w := newFixture(t)
 	w.seed("a.git", "gitaly-1", "gitaly-2", "gitaly-3")
-	if err := w.remove("a.git"); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, w.remove("a.git"))
 	for range 20 { // gitaly-2 and gitaly-3 have it still
 		if exists, err := w.exists("a.git"); err != nil || exists {
 			t.Fatalf("got %t, %v", exists, err)
@@ -290,9 +285,7 @@ func TestWalkRepos_failsRatherThanMislead(t *testing.T) {
 func (w *fixture) servers(t *testing.T) context.Context {
 	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	served := make(chan error, 1)
 	go func() { served <- w.server.Serve(lis, "tcp", nil) }()
 	t.Cleanup(func() {
@@ -304,9 +297,7 @@ func (w *fixture) servers(t *testing.T) context.Context {
 		}
 	})
 	header, err := json.Marshal(map[string]map[string]string{"default": {"address": "tcp://" + lis.Addr().String(), "token": clientToken}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return metadata.AppendToOutgoingContext(t.Context(), "gitaly-servers", base64.StdEncoding.EncodeToString(header))
 }
 
@@ -332,9 +323,7 @@ func TestServer_serveAfterShutdown(t *testing.T) {
 	w := newFixture(t)
 	w.server.Shutdown(t.Context())
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	if err := w.server.Serve(lis, "tcp", nil); err != nil {
 		t.Errorf("got %v", err)
 	}

@@ -10,15 +10,15 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"praefect/test/must"
 )
 
 // peerOf has the instance of other listed as a peer.
 func (w *fixture) peerOf(other *fixture) {
 	w.t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, err)
 	served := make(chan error, 1)
 	go func() { served <- other.server.Serve(lis, "tcp", nil) }()
 	w.t.Cleanup(func() {

@@ -20,6 +20,7 @@ import (
 	"praefect/proxy/storage"
 	"praefect/proxy/transaction"
 	"praefect/test/gitaly/memory"
+	"praefect/test/must"
 )
 
 // newMemoryVote has storages that vote, with a repository at each.
@@ -40,9 +41,7 @@ func (w *fixture) has(ref string) (names []string) {
 	w.t.Helper()
 	for _, name := range all {
 		conn, err := storage.NewClient("tcp://"+w.storages[name].address, storageToken)
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		must.Succeed(w.t, err)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		answer, err := gitalypb.NewRefServiceClient(conn).RefExists(ctx, &gitalypb.RefExistsRequest{
 			Repository: &gitalypb.Repository{StorageName: name, RelativePath: "a.git"}, Ref: []byte(ref),
@@ -63,18 +62,14 @@ func (w *fixture) fault(name, vote string) {
 	if vote != "" {
 		faults = append(faults, memory.Fault{Vote: vote})
 	}
-	if err := w.storages[name].SetFaults(faults...); err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, w.storages[name].SetFaults(faults...))
 }
 
 var all = []string{"gitaly-1", "gitaly-2", "gitaly-3"}
 
 func TestVote_writeIsOnAllStoragesWhenItIsAnswered(t *testing.T) {
 	w := newMemoryVote(t)
-	if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, w.writeRef(t.Context(), "a.git", "refs/heads/main", revision))
 	if got := w.has("refs/heads/main"); !slices.Equal(got, all) {
 		t.Errorf("on %v", got)
 	}
@@ -93,9 +88,7 @@ func TestVote_whoDoesNotAgreeIsBehind(t *testing.T) {
 			w := newMemoryVote(t)
 			w.server.cfg.VoteTimeout = time.Second // of which "never" would need all
 			w.fault("gitaly-3", fault)
-			if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, w.writeRef(t.Context(), "a.git", "refs/heads/main", revision))
 			if e := w.entry(); e == nil || !slices.Equal(e.Behind, []string{"gitaly-3"}) {
 				t.Errorf("entry: %+v", e)
 			}
@@ -181,9 +174,7 @@ func TestVote_cancelledWriteLeavesNothing(t *testing.T) {
 // when it reaches the only one that gets it (P5).
 func TestVote_deletionOfAnyValueIsAccountedForFirst(t *testing.T) {
 	w := newMemoryVote(t)
-	if err := w.writeRef(t.Context(), "a.git", "refs/heads/gone", revision); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, w.writeRef(t.Context(), "a.git", "refs/heads/gone", revision))
 	w.closed("a.git")
 	entries := make(chan *state.Entry, len(all))
 	for _, name := range all {
@@ -192,9 +183,7 @@ func TestVote_deletionOfAnyValueIsAccountedForFirst(t *testing.T) {
 			return true, nil
 		})
 	}
-	if err := w.writeRef(t.Context(), "a.git", "refs/heads/gone", zeroOID); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, w.writeRef(t.Context(), "a.git", "refs/heads/gone", zeroOID))
 	if n := len(entries); n != 1 {
 		t.Errorf("reached %d storages, want the primary alone", n)
 	}
@@ -225,9 +214,7 @@ func TestVote_lostPrimaryIsSucceeded(t *testing.T) {
 		<-ctx.Done()
 		return false, ctx.Err()
 	})
-	if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, w.writeRef(t.Context(), "a.git", "refs/heads/main", revision))
 	if got := w.has("refs/heads/main"); !slices.Equal(got, []string{"gitaly-2", "gitaly-3"}) {
 		t.Errorf("on %v", got)
 	}
@@ -332,18 +319,14 @@ func TestVote_nothingHappensWithoutAVote(t *testing.T) {
 	for _, name := range all {
 		w.storages[name].setHook(nothing)
 	}
-	if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, w.writeRef(t.Context(), "a.git", "refs/heads/main", revision))
 	w.closed("a.git")
 	if e := w.entry(); e != nil || len(w.repaired()) != 0 {
 		t.Errorf("entry %+v, repaired %v", e, w.repaired())
 	}
 	// Where one storage says otherwise, it is behind.
 	w.storages["gitaly-3"].setHook(func(context.Context, memory.Call) (bool, error) { return false, status.Error(codes.Internal, "broken") })
-	if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, w.writeRef(t.Context(), "a.git", "refs/heads/main", revision))
 	if e := w.entry(); e == nil || !slices.Contains(e.Behind, "gitaly-3") {
 		t.Errorf("entry %+v", e)
 	}

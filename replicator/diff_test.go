@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 // Two replicas are compared reference by reference, and a storage that has none of the repository is
@@ -21,9 +22,7 @@ func TestReplicator_diff(t *testing.T) {
 				found = append(found, d.Name+" "+d.Here+"|"+d.There)
 				return true
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			return strings.Join(found, ", "), hereHas, thereHas
 		}
 		got, hereHas, thereHas := diff("g1", "g2")

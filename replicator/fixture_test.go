@@ -22,6 +22,7 @@ import (
 	"praefect/proxy/ledger/ledgertest"
 	"praefect/proxy/router"
 	"praefect/replicator/queue"
+	"praefect/test/must"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -144,9 +145,7 @@ func (w *fixture) running() (stop func()) {
 func (w *fixture) must(cmds ...state.Command) {
 	w.t.Helper()
 	results, err := w.node.Propose(context.Background(), cmds...)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must.Succeed(w.t, err)
 	for _, result := range results {
 		if result.Refusal != nil {
 			w.t.Fatal(result.Refusal)

@@ -18,6 +18,7 @@ import (
 
 	"praefect/fsm/state"
 	"praefect/test/gitaly"
+	"praefect/test/must"
 )
 
 // realStorages are storages on real git.
@@ -49,13 +50,9 @@ func newRealStorages(t *testing.T, names ...string) realStorages {
 	for _, name := range names {
 		s.dirs[name] = t.TempDir()
 		server, err := gitaly.New(gitaly.Config{Storages: map[string]string{name: s.dirs[name]}, Grace: -1})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		lis, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		running.Go(func() {
 			if err := server.Run(ctx, lis); err != nil {
 				t.Errorf("storage: %v", err)
@@ -63,9 +60,7 @@ func newRealStorages(t *testing.T, names ...string) realStorages {
 		})
 		s.addresses[name] = "tcp://" + lis.Addr().String()
 		conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
 		s.conns[name] = conn
 	}
@@ -76,9 +71,7 @@ func newRealStorages(t *testing.T, names ...string) realStorages {
 func (s realStorages) commit(t *testing.T, storage, path, branch, file string) {
 	t.Helper()
 	stream, err := gitalypb.NewOperationServiceClient(s.conns[storage]).UserCommitFiles(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	for _, r := range []*gitalypb.UserCommitFilesRequest{
 		{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Header{Header: &gitalypb.UserCommitFilesRequestHeader{
 			Repository: repository(key(path), storage), BranchName: []byte(branch), CommitMessage: []byte(file),
@@ -129,9 +122,7 @@ func TestRepair_remakesARealReplica(t *testing.T) {
 					Epoch: w.node.View().VirtualStorage(vsName).Epoch}},
 				state.Command{Close: &state.CloseIntent{VirtualStorage: vsName, Paths: []string{"a.git"}}},
 			)
-			if err := spoil(filepath.Join(storages.dirs["g3"], "a.git")); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, spoil(filepath.Join(storages.dirs["g3"], "a.git")))
 			r := New(Deps{
 				Ledger: w.node, RepairLocks: repairLocks{w.locks}, Storages: storages, Queue: w.queue,
 				Watch: func(ctx context.Context) (context.Context, func(error) bool) {
@@ -151,9 +142,7 @@ func TestRepair_remakesARealReplica(t *testing.T) {
 			}
 			stop()
 			want, err := r.repairer.calls.sum(t.Context(), key("a.git"), "g1")
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			for _, storage := range []string{"g2", "g3"} {
 				if got, err := r.repairer.calls.sum(t.Context(), key("a.git"), storage); err != nil || got != want {
 					t.Errorf("%s: got %q, %v, want %q", storage, got, err, want)

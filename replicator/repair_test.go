@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/fsm/state"
+	"praefect/test/must"
 )
 
 var repairs = Config{PauseBudget: 5 * time.Second, PauseTries: 3, CopyFloor: 10 * time.Second, LookTimeout: 10 * time.Second}
@@ -116,9 +117,7 @@ var scenarios = []struct {
 
 func (w *fixture) mustWrite(t *testing.T, path, content string, lost bool) {
 	t.Helper()
-	if err := w.write(t.Context(), path, content, lost); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, w.write(t.Context(), path, content, lost))
 }
 
 // inDoubt leaves an in-doubt intent.

@@ -16,6 +16,7 @@ import (
 
 	"praefect/fsm/state"
 	"praefect/replicator/queue"
+	"praefect/test/must"
 )
 
 // replicating runs a replicator and the instance's ledger until the function
@@ -240,9 +241,7 @@ func TestMetrics_areWellFormedAndTellOfTheLedger(t *testing.T) {
 		metrics.change(vsName, "g2", changeUpdate)
 		metrics.delay.WithLabelValues(changeUpdate).Observe(1)
 		problems, err := testutil.GatherAndLint(reg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, err)
 		for _, problem := range problems {
 			t.Errorf("%s: %s", problem.Metric, problem.Text)
 		}

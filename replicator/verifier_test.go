@@ -13,6 +13,7 @@ import (
 	"praefect/fsm/state"
 	"praefect/replicator/cataloguetest"
 	"praefect/replicator/queue"
+	"praefect/test/must"
 )
 
 // verifying runs a replicator that verifies the repositories of its catalogue.
@@ -193,9 +194,7 @@ func TestVerifier_comparesWhatCanBeCompared(t *testing.T) {
 		if err != nil || !slices.Equal(found.Alike, []string{"g1", "g2"}) || !slices.Equal(found.Unknown, []string{"g3"}) || found.Why == nil {
 			t.Errorf("one is away: %+v, %v", found, err)
 		}
-		if err := w.write(t.Context(), "a.git", "y", false); err != nil {
-			t.Fatal(err)
-		}
+		must.Succeed(t, w.write(t.Context(), "a.git", "y", false))
 		until(t, time.Hour, func() bool { e := w.entry("a.git"); return e != nil && slices.Equal(e.Behind, []string{"g3"}) })
 		found, _, err = r.Verify(t.Context(), key("a.git"))
 		if err != nil || !slices.Equal(found.Alike, []string{"g1", "g2"}) || !slices.Equal(found.Skipped, []string{"g3"}) {
@@ -286,9 +285,7 @@ func TestVerifier_followsRequests(t *testing.T) {
 		r.verifier.leads = leads.Load
 		waiting := func() int {
 			n, _, err := c.Waiting(t.Context(), vsName, round, 1000)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, err)
 			return n
 		}
 		if _, err := c.Request(t.Context(), queue.Marked{Key: queue.Key{VirtualStorage: vsName}}); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"praefect/fsm/state"
 	"praefect/replicator/queue"
+	"praefect/test/must"
 )
 
 // working runs a worker whose repairs are made up, and its keeper.
@@ -33,17 +34,13 @@ func (w *fixture) enqueue(t *testing.T, paths ...string) {
 	for i, path := range paths {
 		requests[i].Key = queue.Key(key(path))
 	}
-	if err := w.queue.Enqueue(t.Context(), requests); err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, w.queue.Enqueue(t.Context(), requests))
 }
 
 func (w *fixture) jobs(t *testing.T) []queue.Job {
 	t.Helper()
 	jobs, err := w.queue.List(t.Context(), queue.ListFilter{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.Succeed(t, err)
 	return jobs
 }
 
@@ -353,9 +350,7 @@ func TestReconciler_triesDeadJobsOnceMore(t *testing.T) {
 			if err != nil || len(jobs) != 1 {
 				t.Fatal(jobs, err)
 			}
-			if err := w.queue.Acknowledge(t.Context(), jobs[0].Current(), queue.Bury(0, errors.New("broken"))); err != nil {
-				t.Fatal(err)
-			}
+			must.Succeed(t, w.queue.Acknowledge(t.Context(), jobs[0].Current(), queue.Bury(0, errors.New("broken"))))
 		}
 		expect := func(when string, want queue.State) {
 			t.Helper()
