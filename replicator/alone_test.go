@@ -36,12 +36,7 @@ func TestRepair_lostCopyLeavesTheOthersInSync(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.behindAt("a.git", "1", "g3")
-		w.faults = func(storage, method string) fate {
-			if method == "ReplicateRepository" && storage == "g3" {
-				return fate{err: status.Error(codes.Unavailable, "connection lost"), lost: true}
-			}
-			return fate{}
-		}
+		w.meet("g3", "ReplicateRepository", fate{err: status.Error(codes.Unavailable, "connection lost"), lost: true})
 		for began := time.Now(); time.Since(began) < 24*time.Hour; time.Sleep(time.Minute) {
 			repair(repairRequest{key: key("a.git")})
 			synctest.Wait()
@@ -49,11 +44,9 @@ func TestRepair_lostCopyLeavesTheOthersInSync(t *testing.T) {
 				t.Fatalf("after %v: entry: %+v", time.Since(began), entry)
 			}
 		}
-		w.faults = nil
+		w.well()
 		repaired(t, repair, "a.git")
-		if faults := w.equal(); faults != "" {
-			t.Error(faults)
-		}
+		w.wantEqual(t)
 	})
 }
 
@@ -62,12 +55,7 @@ func TestRepair_declaresEachTargetWhenItsOwnCopyEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.mustWrite(t, "a.git", "1", false) // g2 and g3 lack it
-		w.faults = func(storage, method string) fate {
-			if method == "ReplicateRepository" && storage == "g3" {
-				return fate{slow: 5 * time.Second}
-			}
-			return fate{}
-		}
+		w.meet("g3", "ReplicateRepository", fate{slow: 5 * time.Second})
 		done := make(chan outcome)
 		go func() { done <- repair(repairRequest{key: key("a.git")}) }()
 		time.Sleep(time.Second)
@@ -81,11 +69,9 @@ func TestRepair_declaresEachTargetWhenItsOwnCopyEnds(t *testing.T) {
 			t.Errorf("a write waited for %v", took)
 		}
 		<-done
-		w.faults = nil
+		w.well()
 		time.Sleep(time.Minute)
 		repaired(t, repair, "a.git")
-		if faults := w.equal(); faults != "" {
-			t.Error(faults)
-		}
+		w.wantEqual(t)
 	})
 }

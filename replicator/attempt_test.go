@@ -26,14 +26,7 @@ func (w *fixture) large(t *testing.T) {
 
 // slowly has copies onto g3 take so long.
 func (w *fixture) slowly(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.faults = func(storage, method string) fate {
-		if method == "ReplicateRepository" && storage == "g3" {
-			return fate{slow: d}
-		}
-		return fate{}
-	}
+	w.meet("g3", "ReplicateRepository", fate{slow: d})
 }
 
 func TestRepair_copyGoesOnWhileItMakesProgress(t *testing.T) {

@@ -66,9 +66,7 @@ func TestBackfiller_firstDefinitionBackfillsFromTheFirst(t *testing.T) {
 			w.must(state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: name, FilesystemID: "disk of " + name}})
 		}
 		until(t, 10*time.Second, func() bool { return w.serves("g2") && w.serves("g3") })
-		if faults := w.equal(); faults != "" {
-			t.Error(faults)
-		}
+		w.wantEqual(t)
 	})
 }
 
@@ -105,12 +103,7 @@ func TestBackfiller_underWrites(t *testing.T) {
 func TestBackfiller_whatCannotBeCopiedStaysBehind(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		w.backfill(5, "g1", "g2", "g3")
-		w.faults = func(storage, method string) fate {
-			if storage == "g3" && method == "ReplicateRepository" {
-				return fate{err: status.Error(codes.Internal, "object missing")}
-			}
-			return fate{}
-		}
+		w.meet("g3", "ReplicateRepository", fate{err: status.Error(codes.Internal, "object missing")})
 		r, stop := w.backfilling(t)
 		defer stop()
 		w.replace("g3", "another disk")
@@ -123,9 +116,7 @@ func TestBackfiller_whatCannotBeCopiedStaysBehind(t *testing.T) {
 		if more, err := r.enqueuer.flush(t.Context()); err == nil || !more {
 			t.Error("nothing was to be enqueued")
 		}
-		w.mu.Lock()
-		w.faults = nil
-		w.mu.Unlock()
+		w.well()
 		w.setQueueFault(nil)
 		until(t, 10*time.Minute, func() bool { return w.equal() == "" })
 	})
@@ -203,28 +194,10 @@ func TestBackfiller_beginsAnewWhenInterrupted(t *testing.T) {
 			w.reach("g1", true)
 		},
 		"a walk breaks": func(w *fixture) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			broken := false
-			w.faults = func(storage, method string) fate {
-				if method == "WalkRepos" && storage == "g2" && !broken {
-					broken = true
-					return fate{err: status.Error(codes.Unavailable, "lost")}
-				}
-				return fate{}
-			}
+			w.meetFirst(1, "g2", "WalkRepos", fate{err: status.Error(codes.Unavailable, "lost")})
 		},
 		"a walk hangs": func(w *fixture) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			hung := false
-			w.faults = func(storage, method string) fate {
-				if method == "WalkRepos" && storage == "g2" && !hung {
-					hung = true
-					return fate{slow: time.Hour}
-				}
-				return fate{}
-			}
+			w.meetFirst(1, "g2", "WalkRepos", fate{slow: time.Hour})
 		},
 		"the claim that it is backfilled gets lost": func(w *fixture) {
 			w.mu.Lock()

@@ -43,14 +43,7 @@ func (w *fixture) busy(t *testing.T) (stop func() (writes int, longest time.Dura
 
 // replicates makes copies take as long as copying lasts.
 func (w *fixture) replicates(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.faults = func(_, method string) fate {
-		if method == "ReplicateRepository" {
-			return fate{slow: d}
-		}
-		return fate{}
-	}
+	w.meet("", "ReplicateRepository", fate{slow: d})
 }
 
 func TestRepair_pausesABusyRepository(t *testing.T) {
@@ -163,12 +156,7 @@ func TestRepair_aWriteDuringTheCopyInvalidatesIt(t *testing.T) {
 			bubble(t, func(t *testing.T, w *fixture) {
 				repair := w.repairing(t, repairs)
 				w.mustWrite(t, "a.git", "1", false)
-				w.faults = func(_, m string) fate {
-					if m == method {
-						return fate{slow: 2 * time.Second}
-					}
-					return fate{}
-				}
+				w.meet("", method, fate{slow: 2 * time.Second})
 				ended := make(chan struct{})
 				go func() {
 					defer close(ended)

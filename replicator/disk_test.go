@@ -35,6 +35,29 @@ type fate struct {
 	slow, late time.Duration
 }
 
+// meet has every call of a method to a storage meet a fate; to any storage if none is named.
+func (w *fixture) meet(storage, method string, f fate) { w.meetFirst(-1, storage, method, f) }
+
+// meetFirst is meet for so many calls; all if n is negative.
+func (w *fixture) meetFirst(n int, storage, method string, f fate) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = func(s, m string) fate {
+		if n == 0 || m != method || storage != "" && s != storage {
+			return fate{}
+		}
+		n--
+		return f
+	}
+}
+
+// well has all calls succeed again.
+func (w *fixture) well() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = nil
+}
+
 // lostError is an error that was made up on the way.
 type lostError struct{ error }
 

@@ -265,14 +265,7 @@ func TestFirstCopy_interrupted(t *testing.T) {
 				founded(t, func(t *testing.T, w *fixture) {
 					w.put("a.git", "main:a", "g1")
 					w.put("a.git", "main:ab", "g2", "g3")
-					failed := 0
-					w.faults = func(_, called string) fate {
-						if called == method && failed < 3 {
-							failed++
-							return fault
-						}
-						return fate{}
-					}
+					w.meetFirst(3, "", method, fault)
 					_, stop := w.backfilling(t)
 					defer stop()
 					until(t, 10*time.Minute, func() bool { return w.serves("g2") && w.serves("g3") })
@@ -293,12 +286,7 @@ func TestFirstCopy_processDies(t *testing.T) {
 	founded(t, func(t *testing.T, w *fixture) {
 		w.put("a.git", "main:a", "g1")
 		w.put("a.git", "main:ab", "g2", "g3")
-		w.faults = func(_, method string) fate {
-			if method == "ReplicateRepository" {
-				return fate{slow: time.Hour}
-			}
-			return fate{}
-		}
+		w.meet("", "ReplicateRepository", fate{slow: time.Hour})
 		_, stop := w.backfilling(t)
 		until(t, time.Minute, func() bool { return w.called("ReplicateRepository", "g1") > 0 })
 		w.mu.Lock()

@@ -319,6 +319,14 @@ func (w *fixture) equal() string {
 	return strings.Join(faults, "\n")
 }
 
+// wantEqual wants the replicas to be equal and clean.
+func (w *fixture) wantEqual(t *testing.T) {
+	t.Helper()
+	if faults := w.equal(); faults != "" {
+		t.Error(faults)
+	}
+}
+
 // View implements Ledger.
 func (n *node) View() *state.State {
 	n.fixture.mu.Lock()

@@ -25,9 +25,7 @@ func TestRepair_removesAPoolAfterWhatMayBorrowFromIt(t *testing.T) {
 		repaired(t, repair, "a.git")
 		repaired(t, repair, pool)
 		wait(time.Minute) // lingering intents end
-		if faults := w.equal(); faults != "" {
-			t.Error(faults)
-		}
+		w.wantEqual(t)
 	})
 }
 
@@ -63,8 +61,6 @@ func TestRepair_linksOnceThePoolIsThere(t *testing.T) {
 		repaired(t, repair, pool)
 		repaired(t, repair, "a.git")
 		wait(time.Minute)
-		if faults := w.equal(); faults != "" {
-			t.Error(faults)
-		}
+		w.wantEqual(t)
 	})
 }

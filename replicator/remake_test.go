@@ -37,9 +37,7 @@ func TestRepair_remakesAReplica(t *testing.T) {
 		w.behindAt("a.git", "1", "g3")
 		w.ruined["g3a.git"] = true
 		repaired(t, repair, "a.git")
-		if faults := w.equal(); faults != "" {
-			t.Error(faults)
-		}
+		w.wantEqual(t)
 		if removed, copied := w.called("RemoveRepository", "g3"), w.called("ReplicateRepository", "g3"); removed != 1 || copied != 4 {
 			t.Errorf("removed %d times, copied onto %d times: want once, after three copies that failed", removed, copied)
 		}
@@ -68,9 +66,7 @@ func TestRepair_remakesAtOnceWhatIsBroken(t *testing.T) {
 			return fate{}
 		}
 		repaired(t, repair, "a.git")
-		if faults := w.equal(); faults != "" {
-			t.Error(faults)
-		}
+		w.wantEqual(t)
 		if copied := w.called("ReplicateRepository", "g3"); copied != 2 {
 			t.Errorf("copied onto %d times", copied)
 		}
@@ -114,12 +110,7 @@ func TestRepair_remakesOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		r, repair := w.remaking(t)
 		w.behindAt("a.git", "1", "g3")
-		w.faults = func(storage, method string) fate {
-			if storage == "g3" && method == "ReplicateRepository" {
-				return fate{err: status.Error(codes.Internal, "no space left on device")}
-			}
-			return fate{}
-		}
+		w.meet("g3", "ReplicateRepository", fate{err: status.Error(codes.Internal, "no space left on device")})
 		for range 20 {
 			repair(repairRequest{key: key("a.git")})
 		}
@@ -129,7 +120,7 @@ func TestRepair_remakesOnce(t *testing.T) {
 		if alarms := r.Alarms(); len(alarms) != 1 || alarms[0].Reason != AlarmReplica {
 			t.Errorf("alarms: %+v", alarms)
 		}
-		w.faults = nil
+		w.well()
 		repaired(t, repair, "a.git")
 		if len(r.Alarms()) > 0 {
 			t.Errorf("alarms after success: %+v", r.Alarms())

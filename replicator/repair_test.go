@@ -151,9 +151,7 @@ func (w *fixture) expect(t *testing.T, repair func(repairRequest) outcome, conte
 			break
 		}
 	}
-	if faults := w.equal(); faults != "" {
-		t.Error(faults)
-	}
+	w.wantEqual(t)
 	if got := w.content("g1", "a.git"); got != content {
 		t.Errorf("content %q, want %q", got, content)
 	}
@@ -297,12 +295,7 @@ func TestRepair_copiesInParallelAndTellsTheSource(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.mustWrite(t, "a.git", "1", false)
-		w.faults = func(_, method string) fate {
-			if method == "ReplicateRepository" {
-				return fate{slow: 3 * time.Second}
-			}
-			return fate{}
-		}
+		w.meet("", "ReplicateRepository", fate{slow: 3 * time.Second})
 		began := time.Now()
 		if out := repair(repairRequest{key: key("a.git")}); out.err != nil || out.again != 0 || len(out.synced) != 2 {
 			t.Errorf("outcome: %+v", out)
@@ -319,14 +312,7 @@ func TestRepair_looksAgainUnderItsIntent(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.mustWrite(t, "a.git", "1", false)
-		slow := true
-		w.faults = func(_, method string) fate {
-			if method == "RepositorySize" && slow {
-				slow = false
-				return fate{slow: 5 * time.Second}
-			}
-			return fate{}
-		}
+		w.meetFirst(1, "", "RepositorySize", fate{slow: 5 * time.Second})
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
@@ -345,12 +331,7 @@ func TestRepair_oneFailedTargetDoesNotStopTheOther(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.mustWrite(t, "a.git", "1", false)
-		w.faults = func(storage, method string) fate {
-			if method == "ReplicateRepository" && storage == "g2" {
-				return fate{err: status.Error(codes.Internal, "disk full")}
-			}
-			return fate{}
-		}
+		w.meet("g2", "ReplicateRepository", fate{err: status.Error(codes.Internal, "disk full")})
 		out := repair(repairRequest{key: key("a.git")})
 		if status.Code(out.err) != codes.Internal {
 			t.Errorf("outcome: %+v", out)
@@ -365,14 +346,7 @@ func TestRepair_waitsForTheBoundOfALostCopy(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.mustWrite(t, "a.git", "1", false)
-		first := true
-		w.faults = func(storage, method string) fate {
-			if method == "ReplicateRepository" && storage == "g2" && first {
-				first = false
-				return fate{err: status.Error(codes.Unavailable, "connection lost"), lost: true, happens: true, late: 9 * time.Second}
-			}
-			return fate{}
-		}
+		w.meetFirst(1, "g2", "ReplicateRepository", fate{err: status.Error(codes.Unavailable, "connection lost"), lost: true, happens: true, late: 9 * time.Second})
 		if out := repair(repairRequest{key: key("a.git")}); out.err == nil {
 			t.Fatal("the lost copy did not fail")
 		}
@@ -389,9 +363,7 @@ func TestRepair_waitsForTheBoundOfALostCopy(t *testing.T) {
 		if waited := time.Since(lost); waited < repairs.CopyFloor {
 			t.Errorf("copied again after %v", waited)
 		}
-		if faults := w.equal(); faults != "" {
-			t.Error(faults)
-		}
+		w.wantEqual(t)
 	})
 }
 

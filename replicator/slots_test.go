@@ -22,12 +22,7 @@ func TestReplicator_aStorageThatHangsKeepsNoOtherWaiting(t *testing.T) {
 		for i := range 10 {
 			w.behindAt(fmt.Sprintf("hangs-%d.git", i), "1", "g3")
 		}
-		w.faults = func(storage, method string) fate {
-			if storage == "g3" && method == "ReplicateRepository" {
-				return fate{slow: 1000 * time.Hour}
-			}
-			return fate{}
-		}
+		w.meet("g3", "ReplicateRepository", fate{slow: 1000 * time.Hour})
 		r, stop := w.replicatingAs(t, Config{Workers: 1})
 		defer stop()
 		for i := range 40 {
@@ -40,9 +35,7 @@ func TestReplicator_aStorageThatHangsKeepsNoOtherWaiting(t *testing.T) {
 		if most := w.called("ReplicateRepository", "g3"); most > 10*60 {
 			t.Errorf("%d copies onto the storage in 10 h: more than one at a time", most)
 		}
-		w.mu.Lock()
-		w.faults = nil
-		w.mu.Unlock()
+		w.well()
 		until(t, 2*time.Hour, func() bool { return w.equal() == "" })
 	})
 }
@@ -53,12 +46,7 @@ func TestRepair_copiesWhereThereIsRoom(t *testing.T) {
 		repair := w.repairing(t, Config{Workers: 1})
 		w.behindAt("hangs.git", "1", "g3")
 		w.mustWrite(t, "a.git", "1", false) // g2 and g3 lack it
-		w.faults = func(storage, method string) fate {
-			if storage == "g3" && method == "ReplicateRepository" {
-				return fate{slow: 20 * time.Second}
-			}
-			return fate{}
-		}
+		w.meet("g3", "ReplicateRepository", fate{slow: 20 * time.Second})
 		done := make(chan outcome)
 		go func() { done <- repair(repairRequest{key: key("hangs.git")}) }()
 		pause(t.Context(), time.Second)
@@ -70,9 +58,7 @@ func TestRepair_copiesWhereThereIsRoom(t *testing.T) {
 		}
 		<-done
 		repaired(t, repair, "a.git")
-		if faults := w.equal(); faults != "" {
-			t.Error(faults)
-		}
+		w.wantEqual(t)
 	})
 }
 
@@ -130,12 +116,7 @@ func TestReplicator_claimsFewJobsInVain(t *testing.T) {
 		for i := range jobs {
 			w.behindAt(fmt.Sprintf("hangs-%d.git", i), "1", "g3")
 		}
-		w.faults = func(storage, method string) fate {
-			if storage == "g3" && method == "ReplicateRepository" {
-				return fate{err: errors.Join(status.Error(codes.Unavailable, "connection lost")), slow: time.Minute, lost: true}
-			}
-			return fate{}
-		}
+		w.meet("g3", "ReplicateRepository", fate{err: errors.Join(status.Error(codes.Unavailable, "connection lost")), slow: time.Minute, lost: true})
 		attempts := 0
 		w.setQueueFault(func(op queue.Operation) (bool, error) {
 			if op == queue.OpAcknowledge {
@@ -159,12 +140,7 @@ func TestReplicator_jobsWaitForAStorageThatIsAtWork(t *testing.T) {
 		for i := range jobs {
 			w.behindAt(fmt.Sprintf("%d.git", i), "1", "g3")
 		}
-		w.faults = func(storage, method string) fate {
-			if storage == "g3" && method == "ReplicateRepository" {
-				return fate{slow: 600 * time.Millisecond} // four at a time: one ends each 150 ms
-			}
-			return fate{}
-		}
+		w.meet("g3", "ReplicateRepository", fate{slow: 600 * time.Millisecond}) // four at a time: one ends each 150 ms
 		acknowledged := 0
 		w.setQueueFault(func(op queue.Operation) (bool, error) {
 			if op == queue.OpAcknowledge {

@@ -22,12 +22,7 @@ func (w *fixture) primary(path string) string {
 func TestStepDown(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		w.put("a.git", "1", "g1", "g2", "g3")
-		w.faults = func(storage, method string) fate { // so that it stays behind for a while
-			if storage == "g1" && method == "ReplicateRepository" {
-				return fate{slow: 2 * time.Second}
-			}
-			return fate{}
-		}
+		w.meet("g1", "ReplicateRepository", fate{slow: 2 * time.Second}) // so that it stays behind for a while
 		r, stop := w.replicatingAs(t, Config{PauseBudget: 5 * time.Second})
 		defer stop()
 		r.StepDown(key("a.git"), "g1", "reference is locked")
@@ -147,18 +142,13 @@ func TestStepDown_alarmEnds(t *testing.T) {
 		w.put("a.git", "1", "g1", "g2", "g3")
 		w.put("b.git", "1", "g1", "g2", "g3")
 		r, stop := w.replicatingAs(t, Config{PauseBudget: 5 * time.Second})
-		w.faults = func(storage, method string) fate { // so that nothing is repaired here
-			if storage == "g1" && method == "RemoveRepository" {
-				return fate{err: status.Error(codes.Internal, "no space left on device")}
-			}
-			return fate{}
-		}
+		w.meet("g1", "RemoveRepository", fate{err: status.Error(codes.Internal, "no space left on device")}) // so that nothing is repaired here
 		w.damaged["g2b.git"] = true
 		r.StepDown(key("a.git"), "g1", "no space left on device")
 		r.StepDown(key("b.git"), "g1", "no space left on device")
 		until(t, 30*time.Second, func() bool { return len(r.Alarms()) == 2 })
 		defer stop()
-		w.faults = nil
+		w.well()
 		other := w.replicator(repairs)
 		repaired(t, func(o repairRequest) outcome { return other.worker.repair(t.Context(), o) }, "a.git")
 		if alarms := r.Alarms(); len(alarms) != 1 || alarms[0].RelativePath != "b.git" {

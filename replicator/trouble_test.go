@@ -26,9 +26,7 @@ func TestRepair_housekeepingRemovesAStaleLock(t *testing.T) {
 		repair := func(o repairRequest) outcome { return r.worker.repair(t.Context(), o) }
 		repaired(t, repair, "a.git")
 		repaired(t, repair, "b.git")
-		if faults := w.equal(); faults != "" {
-			t.Error(faults)
-		}
+		w.wantEqual(t)
 		if got := testutil.ToFloat64(r.metrics.housekept.WithLabelValues(vsName, "g3")); got != 1 || w.called("OptimizeRepository", "g3") != 1 {
 			t.Errorf("asked for housekeeping %v times, want once", got)
 		}
