@@ -1,11 +1,8 @@
 package gitaly_test
 
 import (
-	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
@@ -88,45 +85,11 @@ func (f *fixture) path(repo *gitalypb.Repository) string {
 // seed writes three commits and a blob of 300,000 bytes.
 func (f *fixture) seed(t *testing.T, repo *gitalypb.Repository) gitalytest.Objects {
 	t.Helper()
-	dir := f.path(repo)
-	blob := bytes.Repeat([]byte("some text\n"), 30_000)
-	objects := gitalytest.Objects{
-		Blob:     git(t, dir, blob, "hash-object", "-w", "--stdin"),
-		BlobSize: int64(len(blob)),
-	}
-	tree := git(t, dir, []byte("100644 blob "+objects.Blob+"\ttext\n"), "mktree")
-	for range 3 {
-		args := []string{"commit-tree", tree, "-m", "a commit"}
-		if n := len(objects.Commits); n > 0 {
-			args = append(args, "-p", objects.Commits[n-1])
-		}
-		objects.Commits = append(objects.Commits, git(t, dir, nil, args...))
-	}
-	return objects
+	return gitalytest.SeedOnDisk(t, "git", f.path(repo))
 }
 
 // git runs git in a directory and returns what it prints.
 func git(t *testing.T, dir string, stdin []byte, args ...string) string {
 	t.Helper()
-	cmd := exec.Command("git", args...)
-	cmd.Dir = dir
-	cmd.Env = gitEnv()
-	cmd.Stdin = bytes.NewReader(stdin)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("git %s: %v: %s", strings.Join(args, " "), err, &stderr)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// gitEnv makes git's objects the same in every run, whoever runs it.
-func gitEnv() []string {
-	return []string{
-		"PATH=" + os.Getenv("PATH"),
-		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
-		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_AUTHOR_DATE=1700000000 +0100",
-		"GIT_COMMITTER_NAME=C", "GIT_COMMITTER_EMAIL=c@example.org", "GIT_COMMITTER_DATE=1700000000 +0100",
-	}
+	return gitalytest.Git(t, "git", dir, stdin, args...)
 }

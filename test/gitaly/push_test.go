@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"praefect/test/gitaly/gitalytest"
 	"praefect/test/must"
 )
 
@@ -44,7 +45,7 @@ func pushOf(t *testing.T, dir, ref, old, new string) []byte {
 	line := fmt.Sprintf("%s %s %s\x00 report-status agent=test", old, new, ref)
 	out := fmt.Appendf(nil, "%04x%s0000", len(line)+4, line)
 	cmd := exec.Command("git", "pack-objects", "--revs", "--stdout", "--quiet")
-	cmd.Dir, cmd.Env = dir, gitEnv()
+	cmd.Dir, cmd.Env = dir, gitalytest.GitEnv()
 	cmd.Stdin = strings.NewReader(new + "\n")
 	pack, err := cmd.Output()
 	if err != nil {

@@ -1,12 +1,9 @@
 package realgitaly
 
 import (
-	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
@@ -82,40 +79,8 @@ func subject(t *testing.T, gitaly *cluster.Gitaly) gitalytest.Subject {
 	return gitalytest.Subject{
 		KillsGit: gitaly.Major() >= 17,
 		Conn:     node.Conn(), Address: "tcp://" + node.Addr, Token: node.Token, Storage: node.Name, Other: node.Other, Path: path,
-		Seed: func(t *testing.T, repo *gitalypb.Repository) gitalytest.Objects { return seed(t, git, path(repo)) },
+		Seed: func(t *testing.T, repo *gitalypb.Repository) gitalytest.Objects {
+			return gitalytest.SeedOnDisk(t, git, path(repo))
+		},
 	}
-}
-
-// seed writes three commits and a blob.
-func seed(t *testing.T, git, dir string) gitalytest.Objects {
-	t.Helper()
-	run := func(stdin []byte, args ...string) string {
-		t.Helper()
-		cmd := exec.Command(git, args...)
-		cmd.Dir = dir
-		cmd.Env = []string{ // the same objects in every repository
-			"PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
-			"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_AUTHOR_DATE=1700000000 +0100",
-			"GIT_COMMITTER_NAME=C", "GIT_COMMITTER_EMAIL=c@example.org", "GIT_COMMITTER_DATE=1700000000 +0100",
-		}
-		cmd.Stdin = bytes.NewReader(stdin)
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("git %s: %v: %s", strings.Join(args, " "), err, &stderr)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	blob := bytes.Repeat([]byte("some text\n"), 30_000)
-	objects := gitalytest.Objects{Blob: run(blob, "hash-object", "-w", "--stdin"), BlobSize: int64(len(blob))}
-	tree := run([]byte("100644 blob "+objects.Blob+"\ttext\n"), "mktree")
-	for range 3 {
-		args := []string{"commit-tree", tree, "-m", "a commit"}
-		if n := len(objects.Commits); n > 0 {
-			args = append(args, "-p", objects.Commits[n-1])
-		}
-		objects.Commits = append(objects.Commits, run(nil, args...))
-	}
-	return objects
 }

@@ -95,7 +95,7 @@ func (s *suite) client(gitaly *cluster.Gitaly, converged func(*testing.T)) gital
 		Seed: func(t *testing.T, repo *gitalypb.Repository) (objects gitalytest.Objects) {
 			converged(t)
 			for _, storage := range s.c.Storages {
-				objects = seed(t, git, filepath.Join(storage.Dir, repo.GetRelativePath()))
+				objects = gitalytest.SeedOnDisk(t, git, filepath.Join(storage.Dir, repo.GetRelativePath()))
 			}
 			return objects
 		},

@@ -1,8 +1,6 @@
 package gitalytest
 
 import (
-	"errors"
-	"io"
 	"maps"
 	"strings"
 	"testing"
@@ -180,24 +178,16 @@ func (s *suite) bundle(t *testing.T) {
 // restore creates a repository from a bundle that is sent in chunks, the first
 // with the header.
 func (s *suite) restore(repo *gitalypb.Repository, bundle []byte, chunk int) error {
-	stream, err := s.repos.CreateRepositoryFromBundle(s.ctx)
-	if err != nil {
-		return err
-	}
+	var requests []*gitalypb.CreateRepositoryFromBundleRequest
 	for first, rest := true, bundle; first || len(rest) > 0; first = false {
 		req := &gitalypb.CreateRepositoryFromBundleRequest{Data: rest[:min(chunk, len(rest))]}
 		if first {
 			req.Repository = repo
 		}
 		rest = rest[len(req.Data):]
-		if err := stream.Send(req); errors.Is(err, io.EOF) {
-			break // the status says why
-		} else if err != nil {
-			return err
-		}
+		requests = append(requests, req)
 	}
-	_, err = stream.CloseAndRecv()
-	return err
+	return errorOf(upload(s.ctx, s.repos.CreateRepositoryFromBundle, requests...))
 }
 
 // push: faults before the first byte of data.
@@ -211,17 +201,8 @@ func (s *suite) push(t *testing.T) {
 		{"no GlId", &gitalypb.PostReceivePackRequest{Repository: repo}},
 		{"data in the first message", &gitalypb.PostReceivePackRequest{Repository: repo, GlId: "key-1", Data: []byte("0000")}},
 	} {
-		stream, err := gitalypb.NewSmartHTTPServiceClient(s.Conn).PostReceivePack(s.ctx)
-		if err == nil {
-			err = stream.Send(row.first)
-		}
-		wantCode(t, row.name, drain(stream, err), codes.InvalidArgument)
+		err := exchange(s.ctx, gitalypb.NewSmartHTTPServiceClient(s.Conn).PostReceivePack, row.first)
+		wantCode(t, row.name, err, codes.InvalidArgument)
 	}
-	stream, err := gitalypb.NewSmartHTTPServiceClient(s.Conn).PostReceivePack(s.ctx)
-	if err == nil {
-		err = stream.CloseSend()
-	}
-	if err := drain(stream, err); err == nil {
-		t.Error("no message at all: got no error")
-	}
+	wantError(t, "no message at all", exchange(s.ctx, gitalypb.NewSmartHTTPServiceClient(s.Conn).PostReceivePack))
 }

@@ -2,8 +2,6 @@ package gitalytest
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
@@ -33,87 +31,42 @@ func calls() []call {
 	repos, refs := gitalypb.NewRepositoryServiceClient, gitalypb.NewRefServiceClient
 	return []call{
 		{"CreateRepository", creates, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).CreateRepository(c, &gitalypb.CreateRepositoryRequest{Repository: r})
-			return err
+			return errorOf(repos(to).CreateRepository(c, &gitalypb.CreateRepositoryRequest{Repository: r}))
 		}},
 		{"RemoveRepository", fails, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).RemoveRepository(c, &gitalypb.RemoveRepositoryRequest{Repository: r})
-			return err
+			return errorOf(repos(to).RemoveRepository(c, &gitalypb.RemoveRepositoryRequest{Repository: r}))
 		}},
 		{"RepositoryExists", creates, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).RepositoryExists(c, &gitalypb.RepositoryExistsRequest{Repository: r})
-			return err
+			return errorOf(repos(to).RepositoryExists(c, &gitalypb.RepositoryExistsRequest{Repository: r}))
 		}},
 		{"RepositorySize", fails, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).RepositorySize(c, &gitalypb.RepositorySizeRequest{Repository: r})
-			return err
+			return errorOf(repos(to).RepositorySize(c, &gitalypb.RepositorySizeRequest{Repository: r}))
 		}},
 		{"CalculateChecksum", fails, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).CalculateChecksum(c, &gitalypb.CalculateChecksumRequest{Repository: r})
-			return err
+			return errorOf(repos(to).CalculateChecksum(c, &gitalypb.CalculateChecksumRequest{Repository: r}))
 		}},
 		{"ReplicateRepository", creates, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).ReplicateRepository(c, &gitalypb.ReplicateRepositoryRequest{
+			return errorOf(repos(to).ReplicateRepository(c, &gitalypb.ReplicateRepositoryRequest{
 				Repository: r, Source: &gitalypb.Repository{StorageName: "elsewhere", RelativePath: "a.git"},
-			})
-			return err
+			}))
 		}},
 		{"WriteRef", fails, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).WriteRef(c, &gitalypb.WriteRefRequest{Repository: r, Ref: []byte("HEAD"), Revision: []byte("refs/heads/main")})
-			return err
+			return errorOf(repos(to).WriteRef(c, &gitalypb.WriteRefRequest{Repository: r, Ref: []byte("HEAD"), Revision: []byte("refs/heads/main")}))
 		}},
 		{"RefExists", fails, func(c ctx, to conn, r repo) error {
-			_, err := refs(to).RefExists(c, &gitalypb.RefExistsRequest{Repository: r, Ref: []byte("refs/heads/main")})
-			return err
+			return errorOf(refs(to).RefExists(c, &gitalypb.RefExistsRequest{Repository: r, Ref: []byte("refs/heads/main")}))
 		}},
 		{"ListRefs", fails, func(c ctx, to conn, r repo) error {
-			stream, err := refs(to).ListRefs(c, &gitalypb.ListRefsRequest{Repository: r, Patterns: [][]byte{[]byte("refs/")}})
-			return drain(stream, err)
+			return drain(refs(to).ListRefs(c, &gitalypb.ListRefsRequest{Repository: r, Patterns: [][]byte{[]byte("refs/")}}))
 		}},
 		{"FindDefaultBranchName", fails, func(c ctx, to conn, r repo) error {
-			_, err := refs(to).FindDefaultBranchName(c, &gitalypb.FindDefaultBranchNameRequest{Repository: r})
-			return err
+			return errorOf(refs(to).FindDefaultBranchName(c, &gitalypb.FindDefaultBranchNameRequest{Repository: r}))
 		}},
 		{"GetBlob", fails, func(c ctx, to conn, r repo) error {
-			stream, err := gitalypb.NewBlobServiceClient(to).GetBlob(c, &gitalypb.GetBlobRequest{Repository: r, Oid: "HEAD:a"})
-			return drain(stream, err)
+			return drain(gitalypb.NewBlobServiceClient(to).GetBlob(c, &gitalypb.GetBlobRequest{Repository: r, Oid: "HEAD:a"}))
 		}},
 		{"PostReceivePack", fails, func(c ctx, to conn, r repo) error {
-			stream, err := gitalypb.NewSmartHTTPServiceClient(to).PostReceivePack(c)
-			if err != nil {
-				return err
-			}
-			if err := stream.Send(&gitalypb.PostReceivePackRequest{Repository: r, GlId: "key-1"}); err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			if err := stream.CloseSend(); err != nil {
-				return err
-			}
-			return drain(stream, nil)
+			return exchange(c, gitalypb.NewSmartHTTPServiceClient(to).PostReceivePack, &gitalypb.PostReceivePackRequest{Repository: r, GlId: "key-1"})
 		}},
-	}
-}
-
-// drain receives until the stream ends, and returns how, io.EOF being nil.
-func drain[T any](stream interface{ Recv() (T, error) }, err error) error {
-	_, err = collect(stream, err)
-	return err
-}
-
-// collect receives until the stream ends.
-func collect[T any](stream interface{ Recv() (T, error) }, err error) ([]T, error) {
-	if err != nil {
-		return nil, err
-	}
-	var all []T
-	for {
-		resp, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return all, err
-		}
-		all = append(all, resp)
 	}
 }

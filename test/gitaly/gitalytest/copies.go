@@ -33,10 +33,9 @@ func (s *suite) forks(t *testing.T) {
 	s.seeded(t, source, map[string]int{"refs/heads/main": 0, "refs/heads/topic": 1, "refs/tags/v1": 0})
 	s.write(t, source, "HEAD", "refs/heads/topic", "")
 	fork := func(path, revision string, from *gitalypb.Repository) error {
-		_, err := s.repos.CreateFork(s.context(t), &gitalypb.CreateForkRequest{
+		return errorOf(s.repos.CreateFork(s.context(t), &gitalypb.CreateForkRequest{
 			Repository: s.repository(path), SourceRepository: from, Revision: []byte(revision),
-		})
-		return err
+		}))
 	}
 	wantCode(t, "fork", fork("fork.git", "", source), codes.OK)
 	s.same(t, "fork", s.repository("fork.git"), source)
@@ -79,30 +78,16 @@ func (s *suite) customHooks(t *testing.T) {
 			t.Errorf("replica: got hooks %v, want %v", got, hooks)
 		}
 	}
-	stream, err := s.repos.SetCustomHooks(s.ctx)
-	if err == nil {
-		err = stream.Send(&gitalypb.SetCustomHooksRequest{Repository: repo, Data: archived(t, map[string]string{"../escaped": ""})})
-	}
-	if err == nil {
-		_, err = stream.CloseAndRecv()
-	}
-	wantCode(t, "escaping name", err, codes.InvalidArgument)
+	escaping := &gitalypb.SetCustomHooksRequest{Repository: repo, Data: archived(t, map[string]string{"../escaped": ""})}
+	wantCode(t, "escaping name", errorOf(upload(s.ctx, s.repos.SetCustomHooks, escaping)), codes.InvalidArgument)
 }
 
 // SetHooks gives a repository the hooks of that name and content: executable
 // files below custom_hooks.
 func (s Subject) SetHooks(t testing.TB, repo *gitalypb.Repository, hooks map[string]string) {
 	t.Helper()
-	stream, err := gitalypb.NewRepositoryServiceClient(s.Conn).SetCustomHooks(t.Context())
-	if err == nil {
-		err = stream.Send(&gitalypb.SetCustomHooksRequest{Repository: repo, Data: archived(t, hooks)})
-	}
-	if err == nil {
-		_, err = stream.CloseAndRecv()
-	}
-	if err != nil {
-		t.Fatalf("set custom hooks: %v", err)
-	}
+	set := gitalypb.NewRepositoryServiceClient(s.Conn).SetCustomHooks
+	must.Succeed(t, errorOf(upload(t.Context(), set, &gitalypb.SetCustomHooksRequest{Repository: repo, Data: archived(t, hooks)})))
 }
 
 func archived(t testing.TB, files map[string]string) []byte {

@@ -2,8 +2,6 @@ package gitalytest
 
 import (
 	"context"
-	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -25,27 +23,17 @@ func (s *suite) copyMutators() []mutator {
 	)
 	return []mutator{
 		{"FetchBundle", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
-			stream, err := repos(to).FetchBundle(c)
-			if err != nil {
-				return err
-			}
-			if err := stream.Send(&gitalypb.FetchBundleRequest{Repository: r, Data: s.bundleOf(t, s.repository(source))}); err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			_, err = stream.CloseAndRecv()
-			return err
+			return errorOf(upload(c, repos(to).FetchBundle, &gitalypb.FetchBundleRequest{Repository: r, Data: s.bundleOf(t, s.repository(source))}))
 		}},
 		{"FetchRemote", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := repos(to).FetchRemote(c, &gitalypb.FetchRemoteRequest{
+			return errorOf(repos(to).FetchRemote(c, &gitalypb.FetchRemoteRequest{
 				Repository: r, NoPrune: true, RemoteParams: &gitalypb.Remote{Url: "file://" + s.Path(s.repository(source))},
-			})
-			return err
+			}))
 		}},
 		{"CreateRepositoryFromURL", absent, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := repos(to).CreateRepositoryFromURL(c, &gitalypb.CreateRepositoryFromURLRequest{
+			return errorOf(repos(to).CreateRepositoryFromURL(c, &gitalypb.CreateRepositoryFromURLRequest{
 				Repository: r, Url: "file://" + s.Path(s.repository(source)),
-			})
-			return err
+			}))
 		}},
 		{"CreateRepositoryFromSnapshot", absent, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
 			snapshot, err := bytesOf(s.repos.GetSnapshot(s.ctx, &gitalypb.GetSnapshotRequest{Repository: s.repository(source)}))

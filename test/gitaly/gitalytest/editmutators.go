@@ -42,25 +42,20 @@ func (s *suite) editMutators() []mutator {
 	part := func(t test, r repo) { f = s.fork(t, r, s.objects.Commits[1]) }
 	return []mutator{
 		{"UserMergeToRef", present, part, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := edits(to).UserMergeToRef(c, mergeToRef(r, "refs/heads/main", f.side))
-			return err
+			return errorOf(edits(to).UserMergeToRef(c, mergeToRef(r, "refs/heads/main", f.side)))
 		}},
 		{"UserRebaseToRef", present, part, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := edits(to).UserRebaseToRef(c, rebaseToRef(r, "refs/heads/main", f.side))
-			return err
+			return errorOf(edits(to).UserRebaseToRef(c, rebaseToRef(r, "refs/heads/main", f.side)))
 		}},
 		{"UserCherryPick", present, part, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := edits(to).UserCherryPick(c, cherryPick(r, "main", f.side))
-			return err
+			return errorOf(edits(to).UserCherryPick(c, cherryPick(r, "main", f.side)))
 		}},
 		{"UserRevert", present, part, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := edits(to).UserRevert(c, revert(r, "main", f.main))
-			return err
+			return errorOf(edits(to).UserRevert(c, revert(r, "main", f.main)))
 		}},
 		{"UserRebaseConfirmable", present, part, func(t test, c ctx, to conn, r repo, _ Objects) error {
 			// It fetches the commits that it rebases, if from the same repository too.
-			_, err := rebase(WithServer(t, c, r.GetStorageName(), s.Address, s.Token), edits(to), rebaseHeader(r, r, f.side), true)
-			return err
+			return errorOf(rebase(WithServer(t, c, r.GetStorageName(), s.Address, s.Token), edits(to), rebaseHeader(r, r, f.side), true))
 		}},
 		{"UserSquash", present, func(t test, r repo) {
 			part(t, r)
@@ -68,20 +63,17 @@ func (s *suite) editMutators() []mutator {
 			elsewhere := named(r.GetStorageName(), source)
 			s.unnamed = s.squashed(t, elsewhere)
 		}, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := edits(to).UserSquash(c, squash(r, f.main, f.side))
-			return err
+			return errorOf(edits(to).UserSquash(c, squash(r, f.main, f.side)))
 		}},
 		{"UserApplyPatch", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := applyPatch(c, edits(to), r, "main", addition("new"))
-			return err
+			return errorOf(applyPatch(c, edits(to), r, "main", addition("new")))
 		}},
 		{"UserUpdateSubmodule", present, func(t test, r repo) {
 			if _, err := applyPatch(s.ctx, s.edits, r, "main", submoduleAddition("sub")); err != nil {
 				t.Fatal(err)
 			}
 		}, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			_, err := edits(to).UserUpdateSubmodule(c, updateSubmodule(r, "main", "sub", o.Commits[0]))
-			return err
+			return errorOf(edits(to).UserUpdateSubmodule(c, updateSubmodule(r, "main", "sub", o.Commits[0])))
 		}},
 	}
 }
@@ -177,10 +169,6 @@ func rebase(ctx context.Context, edits gitalypb.OperationServiceClient, header *
 
 // applyPatch sends a mailbox in two parts.
 func applyPatch(ctx context.Context, edits gitalypb.OperationServiceClient, repo *gitalypb.Repository, branch, mailbox string) (*gitalypb.OperationBranchUpdate, error) {
-	stream, err := edits.UserApplyPatch(ctx)
-	if err != nil {
-		return nil, err
-	}
 	requests := []*gitalypb.UserApplyPatchRequest{{
 		UserApplyPatchRequestPayload: &gitalypb.UserApplyPatchRequest_Header_{Header: &gitalypb.UserApplyPatchRequest_Header{
 			Repository: repo, User: user(), TargetBranch: []byte(branch), Timestamp: at(),
@@ -191,12 +179,7 @@ func applyPatch(ctx context.Context, edits gitalypb.OperationServiceClient, repo
 			UserApplyPatchRequestPayload: &gitalypb.UserApplyPatchRequest_Patches{Patches: []byte(part)},
 		})
 	}
-	for _, req := range requests {
-		if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-	}
-	resp, err := stream.CloseAndRecv()
+	resp, err := upload(ctx, edits.UserApplyPatch, requests...)
 	return resp.GetBranchUpdate(), err
 }
 

@@ -2,8 +2,6 @@ package gitalytest
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -26,36 +24,26 @@ func user() *gitalypb.User {
 // commit writes a file on a branch and returns the commit's id.
 func (s *suite) commit(t *testing.T, repo *gitalypb.Repository, branch, from, file, content string) string {
 	t.Helper()
-	commit, err := s.tryCommit(t, repo, branch, from, file, content)
+	commit, err := s.tryCommit(repo, branch, from, file, content)
 	if err != nil {
 		t.Fatalf("commit on %q: %v", branch, err)
 	}
 	return commit
 }
 
-func (s *suite) tryCommit(t *testing.T, repo *gitalypb.Repository, branch, from, file, content string) (string, error) {
-	t.Helper()
-	stream, err := s.edits.UserCommitFiles(s.ctx)
-	if err != nil {
-		return "", err
-	}
+func (s *suite) tryCommit(repo *gitalypb.Repository, branch, from, file, content string) (string, error) {
 	action := func(a *gitalypb.UserCommitFilesAction) *gitalypb.UserCommitFilesRequest {
 		return &gitalypb.UserCommitFilesRequest{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Action{Action: a}}
 	}
-	for _, req := range []*gitalypb.UserCommitFilesRequest{
-		{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Header{Header: &gitalypb.UserCommitFilesRequestHeader{
+	resp, err := upload(s.ctx, s.edits.UserCommitFiles,
+		&gitalypb.UserCommitFilesRequest{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Header{Header: &gitalypb.UserCommitFilesRequestHeader{
 			Repository: repo, User: user(), BranchName: []byte(branch), CommitMessage: []byte("edit"), StartSha: from, Timestamp: at(),
 		}}},
 		action(&gitalypb.UserCommitFilesAction{UserCommitFilesActionPayload: &gitalypb.UserCommitFilesAction_Header{
 			Header: &gitalypb.UserCommitFilesActionHeader{Action: gitalypb.UserCommitFilesActionHeader_CREATE, FilePath: []byte(file)},
 		}}),
 		action(&gitalypb.UserCommitFilesAction{UserCommitFilesActionPayload: &gitalypb.UserCommitFilesAction_Content{Content: []byte(content)}}),
-	} {
-		if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
-			t.Fatal(err)
-		}
-	}
-	resp, err := stream.CloseAndRecv()
+	)
 	return resp.GetBranchUpdate().GetCommitId(), err
 }
 
@@ -84,8 +72,7 @@ func (s *suite) manyReferences(t *testing.T) {
 
 	remove := func(req *gitalypb.DeleteRefsRequest) error {
 		req.Repository = repo
-		_, err := s.refs.DeleteRefs(s.ctx, req)
-		return err
+		return errorOf(s.refs.DeleteRefs(s.ctx, req))
 	}
 	wantCode(t, "delete", remove(&gitalypb.DeleteRefsRequest{Refs: patterns("refs/heads/a", "refs/heads/absent")}), codes.OK)
 	s.want(t, "delete", repo, "refs/heads/a", "")

@@ -168,10 +168,9 @@ func (s *suite) write(t *testing.T, repo *gitalypb.Repository, ref, revision, ol
 }
 
 func (s *suite) tryWrite(repo *gitalypb.Repository, ref, revision, old string) error {
-	_, err := s.repos.WriteRef(s.ctx, &gitalypb.WriteRefRequest{
+	return errorOf(s.repos.WriteRef(s.ctx, &gitalypb.WriteRefRequest{
 		Repository: repo, Ref: []byte(ref), Revision: []byte(revision), OldRevision: []byte(old),
-	})
-	return err
+	}))
 }
 
 func (s *suite) sum(t *testing.T, repo *gitalypb.Repository) string {

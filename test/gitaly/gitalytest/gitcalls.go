@@ -2,8 +2,6 @@ package gitalytest
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
@@ -21,43 +19,28 @@ func gitCalls() []call {
 	pools := gitalypb.NewObjectPoolServiceClient
 	return []call{
 		{"CreateRepositoryFromBundle", creates, func(c ctx, to conn, r repo) error {
-			stream, err := repos(to).CreateRepositoryFromBundle(c)
-			if err != nil {
-				return err
-			}
-			if err := stream.Send(&gitalypb.CreateRepositoryFromBundleRequest{Repository: r}); err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			_, err = stream.CloseAndRecv()
-			return err
+			return errorOf(upload(c, repos(to).CreateRepositoryFromBundle, &gitalypb.CreateRepositoryFromBundleRequest{Repository: r}))
 		}},
 		{"DeleteRefs", fails, func(c ctx, to conn, r repo) error {
-			_, err := refs(to).DeleteRefs(c, &gitalypb.DeleteRefsRequest{Repository: r})
-			return err
+			return errorOf(refs(to).DeleteRefs(c, &gitalypb.DeleteRefsRequest{Repository: r}))
 		}},
 		{"CreateFork", creates, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).CreateFork(c, &gitalypb.CreateForkRequest{Repository: r})
-			return err
+			return errorOf(repos(to).CreateFork(c, &gitalypb.CreateForkRequest{Repository: r}))
 		}},
 		{"GetCustomHooks", fails, func(c ctx, to conn, r repo) error {
-			stream, err := repos(to).GetCustomHooks(c, &gitalypb.GetCustomHooksRequest{Repository: r})
-			return drain(stream, err)
+			return drain(repos(to).GetCustomHooks(c, &gitalypb.GetCustomHooksRequest{Repository: r}))
 		}},
 		{"CreateObjectPool", creates, func(c ctx, to conn, r repo) error {
-			_, err := pools(to).CreateObjectPool(c, &gitalypb.CreateObjectPoolRequest{ObjectPool: &gitalypb.ObjectPool{Repository: r}})
-			return err
+			return errorOf(pools(to).CreateObjectPool(c, &gitalypb.CreateObjectPoolRequest{ObjectPool: &gitalypb.ObjectPool{Repository: r}}))
 		}},
 		{"LinkRepositoryToObjectPool", fails, func(c ctx, to conn, r repo) error {
-			_, err := pools(to).LinkRepositoryToObjectPool(c, &gitalypb.LinkRepositoryToObjectPoolRequest{Repository: r})
-			return err
+			return errorOf(pools(to).LinkRepositoryToObjectPool(c, &gitalypb.LinkRepositoryToObjectPoolRequest{Repository: r}))
 		}},
 		{"DisconnectGitAlternates", fails, func(c ctx, to conn, r repo) error {
-			_, err := pools(to).DisconnectGitAlternates(c, &gitalypb.DisconnectGitAlternatesRequest{Repository: r})
-			return err
+			return errorOf(pools(to).DisconnectGitAlternates(c, &gitalypb.DisconnectGitAlternatesRequest{Repository: r}))
 		}},
 		{"GetObjectPool", fails, func(c ctx, to conn, r repo) error {
-			_, err := pools(to).GetObjectPool(c, &gitalypb.GetObjectPoolRequest{Repository: r})
-			return err
+			return errorOf(pools(to).GetObjectPool(c, &gitalypb.GetObjectPoolRequest{Repository: r}))
 		}},
 	}
 }

@@ -3,8 +3,6 @@ package gitalytest
 import (
 	"bytes"
 	"context"
-	"errors"
-	"io"
 	"os/exec"
 	"testing"
 
@@ -28,66 +26,39 @@ func (s *suite) gitMutators() []mutator {
 		{"UserCommitFiles", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
 			elsewhere := *s
 			elsewhere.ctx, elsewhere.edits = c, edits(to)
-			_, err := elsewhere.tryCommit(t, r, "main", "", "new", "new")
-			return err
+			return errorOf(elsewhere.tryCommit(r, "main", "", "new", "new"))
 		}},
 		{"DeleteRefs", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := refs(to).DeleteRefs(c, &gitalypb.DeleteRefsRequest{Repository: r, Refs: patterns("refs/heads/gone", "refs/heads/topic")})
-			return err
+			return errorOf(refs(to).DeleteRefs(c, &gitalypb.DeleteRefsRequest{Repository: r, Refs: patterns("refs/heads/gone", "refs/heads/topic")}))
 		}},
 		{"CreateRepositoryFromBundle", absent, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
-			stream, err := repos(to).CreateRepositoryFromBundle(c)
-			if err != nil {
-				return err
-			}
-			if err := stream.Send(&gitalypb.CreateRepositoryFromBundleRequest{Repository: r, Data: s.bundleOf(t, s.repository(present))}); err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			_, err = stream.CloseAndRecv()
-			return err
+			data := s.bundleOf(t, s.repository(present))
+			return errorOf(upload(c, repos(to).CreateRepositoryFromBundle, &gitalypb.CreateRepositoryFromBundleRequest{Repository: r, Data: data}))
 		}},
 		{"CreateFork", absent, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := repos(to).CreateFork(s.sources(t, c), &gitalypb.CreateForkRequest{
+			return errorOf(repos(to).CreateFork(s.sources(t, c), &gitalypb.CreateForkRequest{
 				Repository: r, SourceRepository: s.repository(source),
-			})
-			return err
+			}))
 		}},
 		{"SetCustomHooks", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
-			stream, err := repos(to).SetCustomHooks(c)
-			if err != nil {
-				return err
-			}
 			data := archived(t, map[string]string{"custom_hooks/update": "#!/bin/sh\n"})
-			if err := stream.Send(&gitalypb.SetCustomHooksRequest{Repository: r, Data: data}); err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			_, err = stream.CloseAndRecv()
-			return err
+			return errorOf(upload(c, repos(to).SetCustomHooks, &gitalypb.SetCustomHooksRequest{Repository: r, Data: data}))
 		}},
 		{"LinkRepositoryToObjectPool", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := pools(to).LinkRepositoryToObjectPool(c, &gitalypb.LinkRepositoryToObjectPoolRequest{Repository: r, ObjectPool: pool(r.GetStorageName())})
-			return err
+			return errorOf(pools(to).LinkRepositoryToObjectPool(c, &gitalypb.LinkRepositoryToObjectPoolRequest{Repository: r, ObjectPool: pool(r.GetStorageName())}))
 		}},
 		{"UpdateReferences", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
 			return update(c, refs(to), r, [3]string{"refs/heads/main", "", o.Commits[0]}, [3]string{"refs/heads/gone", "", zero})
 		}},
 		{"WriteRef that deletes", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			_, err := repos(to).WriteRef(c, &gitalypb.WriteRefRequest{
+			return errorOf(repos(to).WriteRef(c, &gitalypb.WriteRefRequest{
 				Repository: r, Ref: []byte("refs/heads/gone"), Revision: []byte(zero), OldRevision: []byte(o.Commits[0]),
-			})
-			return err
+			}))
 		}},
 		{"SSHReceivePack", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			stream, err := gitalypb.NewSSHServiceClient(to).SSHReceivePack(c)
-			if err != nil {
-				return err
-			}
-			for _, req := range []*gitalypb.SSHReceivePackRequest{{Repository: r, GlId: "key-1"}, {Stdin: deletion("refs/heads/gone", o.Commits[0])}} {
-				if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
-					return err
-				}
-			}
-			return errors.Join(stream.CloseSend(), drain(stream, nil))
+			return exchange(c, gitalypb.NewSSHServiceClient(to).SSHReceivePack,
+				&gitalypb.SSHReceivePackRequest{Repository: r, GlId: "key-1"},
+				&gitalypb.SSHReceivePackRequest{Stdin: deletion("refs/heads/gone", o.Commits[0])})
 		}},
 		{"ReplicateRepository", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
 			return s.replicated(t, c, to, r)
@@ -97,15 +68,13 @@ func (s *suite) gitMutators() []mutator {
 		}},
 		{"CreateObjectPool", newPool, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
 			origin := named(r.GetStorageName(), present)
-			_, err := pools(to).CreateObjectPool(c, &gitalypb.CreateObjectPoolRequest{ObjectPool: &gitalypb.ObjectPool{Repository: r}, Origin: origin})
-			return err
+			return errorOf(pools(to).CreateObjectPool(c, &gitalypb.CreateObjectPoolRequest{ObjectPool: &gitalypb.ObjectPool{Repository: r}, Origin: origin}))
 		}},
 		{"DisconnectGitAlternates", present, func(t test, r repo) {
 			_, err := pools(s.Conn).LinkRepositoryToObjectPool(s.ctx, &gitalypb.LinkRepositoryToObjectPoolRequest{Repository: r, ObjectPool: pool(r.GetStorageName())})
 			must.Succeed(t, err)
 		}, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := pools(to).DisconnectGitAlternates(c, &gitalypb.DisconnectGitAlternatesRequest{Repository: r})
-			return err
+			return errorOf(pools(to).DisconnectGitAlternates(c, &gitalypb.DisconnectGitAlternatesRequest{Repository: r}))
 		}},
 	}
 }
@@ -125,7 +94,7 @@ func (s *suite) bundleOf(t *testing.T, repo *gitalypb.Repository) []byte {
 	t.Helper()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(s.ctx, "git", "-C", s.Path(repo), "bundle", "create", "--quiet", "-", "--all")
-	cmd.Stderr = &stderr
+	cmd.Env, cmd.Stderr = GitEnv(), &stderr
 	bundle, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("make a bundle: %v: %s", err, &stderr)
@@ -141,32 +110,22 @@ func (s *suite) replicated(t *testing.T, ctx context.Context, to *grpc.ClientCon
 	if repo.GetStorageName() == s.Other {
 		from.StorageName = s.Storage
 	}
-	_, err := gitalypb.NewRepositoryServiceClient(to).ReplicateRepository(
+	return errorOf(gitalypb.NewRepositoryServiceClient(to).ReplicateRepository(
 		WithServer(t, ctx, from.GetStorageName(), s.Address, s.Token),
-		&gitalypb.ReplicateRepositoryRequest{Repository: repo, Source: from})
-	return err
+		&gitalypb.ReplicateRepositoryRequest{Repository: repo, Source: from}))
 }
 
 // update sends reference, old and new value in a message each.
 func update(ctx context.Context, refs gitalypb.RefServiceClient, repo *gitalypb.Repository, updates ...[3]string) error {
-	stream, err := refs.UpdateReferences(ctx)
-	if err != nil {
-		return err
-	}
-	if len(updates) == 0 {
-		err = stream.Send(&gitalypb.UpdateReferencesRequest{Repository: repo})
-	}
+	var requests []*gitalypb.UpdateReferencesRequest
 	for _, u := range updates {
-		err := stream.Send(&gitalypb.UpdateReferencesRequest{Repository: repo, Updates: []*gitalypb.UpdateReferencesRequest_Update{
+		requests = append(requests, &gitalypb.UpdateReferencesRequest{Updates: []*gitalypb.UpdateReferencesRequest_Update{
 			{Reference: []byte(u[0]), OldObjectId: []byte(u[1]), NewObjectId: []byte(u[2])},
 		}})
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		repo = nil // only in the first message
 	}
-	if err == nil {
-		_, err = stream.CloseAndRecv()
+	if len(updates) == 0 {
+		requests = append(requests, &gitalypb.UpdateReferencesRequest{})
 	}
-	return err
+	requests[0].Repository = repo
+	return errorOf(upload(ctx, refs.UpdateReferences, requests...))
 }

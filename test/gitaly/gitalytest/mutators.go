@@ -39,20 +39,16 @@ func (s *suite) mutators() []mutator {
 	)
 	return []mutator{
 		{"WriteRef", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			_, err := repos(to).WriteRef(c, &gitalypb.WriteRefRequest{Repository: r, Ref: []byte("refs/heads/main"), Revision: []byte(o.Commits[2])})
-			return err
+			return errorOf(repos(to).WriteRef(c, &gitalypb.WriteRefRequest{Repository: r, Ref: []byte("refs/heads/main"), Revision: []byte(o.Commits[2])}))
 		}},
 		{"WriteRef of HEAD", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := repos(to).WriteRef(c, &gitalypb.WriteRefRequest{Repository: r, Ref: []byte("HEAD"), Revision: []byte("refs/heads/topic")})
-			return err
+			return errorOf(repos(to).WriteRef(c, &gitalypb.WriteRefRequest{Repository: r, Ref: []byte("HEAD"), Revision: []byte("refs/heads/topic")}))
 		}},
 		{"CreateRepository", absent, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := repos(to).CreateRepository(c, &gitalypb.CreateRepositoryRequest{Repository: r})
-			return err
+			return errorOf(repos(to).CreateRepository(c, &gitalypb.CreateRepositoryRequest{Repository: r}))
 		}},
 		{"RemoveRepository", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := repos(to).RemoveRepository(c, &gitalypb.RemoveRepositoryRequest{Repository: r})
-			return err
+			return errorOf(repos(to).RemoveRepository(c, &gitalypb.RemoveRepositoryRequest{Repository: r}))
 		}},
 		{"PostReceivePack", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
 			return push(c, to, r, deletion("refs/heads/gone", o.Commits[0]))

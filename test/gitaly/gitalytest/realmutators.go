@@ -3,7 +3,6 @@ package gitalytest
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"testing"
 
@@ -57,17 +56,9 @@ func (s *suite) realMutators() []mutator {
 	var f forked
 	return []mutator{
 		{"RestoreCustomHooks", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
-			//lint:ignore SA1019 older releases serve it, and clients of theirs call it
-			stream, err := repos(to).RestoreCustomHooks(c)
-			if err != nil {
-				return err
-			}
 			data := archived(t, map[string]string{"custom_hooks/update": "#!/bin/sh\n"})
-			if err := stream.Send(&gitalypb.RestoreCustomHooksRequest{Repository: r, Data: data}); err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			_, err = stream.CloseAndRecv()
-			return err
+			//lint:ignore SA1019 older releases serve it, and clients of theirs call it
+			return errorOf(upload(c, repos(to).RestoreCustomHooks, &gitalypb.RestoreCustomHooksRequest{Repository: r, Data: data}))
 		}},
 		{"ResolveConflicts", present, func(t test, r repo) {
 			f = forked{base: s.objects.Commits[1]}
@@ -75,24 +66,17 @@ func (s *suite) realMutators() []mutator {
 			f.side = s.commit(t, r, "side", f.base, "both", "theirs\n")
 		}, func(t test, c ctx, to conn, r repo, _ Objects) error {
 			// It fetches the commits that it merges, if from the same repository too.
-			stream, err := gitalypb.NewConflictsServiceClient(to).ResolveConflicts(WithServer(t, c, r.GetStorageName(), s.Address, s.Token))
-			if err != nil {
-				return err
-			}
-			for _, req := range []*gitalypb.ResolveConflictsRequest{
-				{ResolveConflictsRequestPayload: &gitalypb.ResolveConflictsRequest_Header{Header: &gitalypb.ResolveConflictsRequestHeader{
+			c = WithServer(t, c, r.GetStorageName(), s.Address, s.Token)
+			resp, err := upload(c, gitalypb.NewConflictsServiceClient(to).ResolveConflicts, &gitalypb.ResolveConflictsRequest{
+				ResolveConflictsRequestPayload: &gitalypb.ResolveConflictsRequest_Header{Header: &gitalypb.ResolveConflictsRequestHeader{
 					Repository: r, TargetRepository: r, OurCommitOid: f.side, TheirCommitOid: f.main,
 					SourceBranch: []byte("side"), TargetBranch: []byte("main"), CommitMessage: []byte("resolve"), User: user(), Timestamp: at(),
-				}}},
-				{ResolveConflictsRequestPayload: &gitalypb.ResolveConflictsRequest_FilesJson{
-					FilesJson: []byte(`[{"old_path":"both","new_path":"both","content":"both\n"}]`),
 				}},
-			} {
-				if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
-					return err
-				}
-			}
-			resp, err := stream.CloseAndRecv()
+			}, &gitalypb.ResolveConflictsRequest{
+				ResolveConflictsRequestPayload: &gitalypb.ResolveConflictsRequest_FilesJson{
+					FilesJson: []byte(`[{"old_path":"both","new_path":"both","content":"both\n"}]`),
+				},
+			})
 			if err == nil && resp.GetResolutionError() != "" {
 				err = errors.New(resp.GetResolutionError())
 			}
@@ -100,15 +84,13 @@ func (s *suite) realMutators() []mutator {
 		}},
 		{"SetFullPath", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
 			//lint:ignore SA1019 older releases serve it, and clients of theirs call it
-			_, err := repos(to).SetFullPath(c, &gitalypb.SetFullPathRequest{Repository: r, Path: "group/project"})
-			return err
+			return errorOf(repos(to).SetFullPath(c, &gitalypb.SetFullPathRequest{Repository: r, Path: "group/project"}))
 		}},
 		{"ApplyGitattributes", present, func(t test, r repo) {
 			s.commit(t, r, "main", "", ".gitattributes", "* text\n")
 		}, func(_ test, c ctx, to conn, r repo, _ Objects) error {
 			//lint:ignore SA1019 older releases serve it, and clients of theirs call it
-			_, err := repos(to).ApplyGitattributes(c, &gitalypb.ApplyGitattributesRequest{Repository: r, Revision: []byte("refs/heads/main")})
-			return err
+			return errorOf(repos(to).ApplyGitattributes(c, &gitalypb.ApplyGitattributesRequest{Repository: r, Revision: []byte("refs/heads/main")}))
 		}},
 		{"ApplyGitattributes that removes", present, func(t test, r repo) {
 			with := s.commit(t, r, "with", s.objects.Commits[1], ".gitattributes", "* text\n")
@@ -119,23 +101,13 @@ func (s *suite) realMutators() []mutator {
 			}
 		}, func(_ test, c ctx, to conn, r repo, _ Objects) error {
 			//lint:ignore SA1019 older releases serve it, and clients of theirs call it
-			_, err := repos(to).ApplyGitattributes(c, &gitalypb.ApplyGitattributesRequest{Repository: r, Revision: []byte("refs/heads/main")})
-			return err
+			return errorOf(repos(to).ApplyGitattributes(c, &gitalypb.ApplyGitattributesRequest{Repository: r, Revision: []byte("refs/heads/main")}))
 		}},
 		{"RewriteHistory", present, func(t test, r repo) {
 			s.commit(t, r, "main", "", "secret", "a secret\n")
 		}, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			stream, err := gitalypb.NewCleanupServiceClient(to).RewriteHistory(c)
-			if err != nil {
-				return err
-			}
-			for _, req := range []*gitalypb.RewriteHistoryRequest{{Repository: r}, {Redactions: [][]byte{[]byte("secret")}}} {
-				if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
-					return err
-				}
-			}
-			_, err = stream.CloseAndRecv()
-			return err
+			return errorOf(upload(c, gitalypb.NewCleanupServiceClient(to).RewriteHistory,
+				&gitalypb.RewriteHistoryRequest{Repository: r}, &gitalypb.RewriteHistoryRequest{Redactions: [][]byte{[]byte("secret")}}))
 		}},
 	}
 }

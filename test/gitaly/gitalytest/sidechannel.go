@@ -47,14 +47,12 @@ func (s *suite) sidechannels(t *testing.T) {
 	}
 	overHTTP := func(conn *grpc.ClientConn, repo *gitalypb.Repository) func(context.Context) error {
 		return func(ctx context.Context) error {
-			_, err := gitalypb.NewSmartHTTPServiceClient(conn).PostUploadPackWithSidechannel(ctx, &gitalypb.PostUploadPackWithSidechannelRequest{Repository: repo})
-			return err
+			return errorOf(gitalypb.NewSmartHTTPServiceClient(conn).PostUploadPackWithSidechannel(ctx, &gitalypb.PostUploadPackWithSidechannelRequest{Repository: repo}))
 		}
 	}
 	overSSH := func(conn *grpc.ClientConn, repo *gitalypb.Repository) func(context.Context) error {
 		return func(ctx context.Context) error {
-			_, err := gitalypb.NewSSHServiceClient(conn).SSHUploadPackWithSidechannel(ctx, &gitalypb.SSHUploadPackWithSidechannelRequest{Repository: repo})
-			return err
+			return errorOf(gitalypb.NewSSHServiceClient(conn).SSHUploadPackWithSidechannel(ctx, &gitalypb.SSHUploadPackWithSidechannelRequest{Repository: repo}))
 		}
 	}
 	output, err := exchange(want(objects.Commits[2]), overHTTP(conn, repo))

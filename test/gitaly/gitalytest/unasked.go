@@ -13,8 +13,7 @@ import (
 // in a transaction too.
 func (s *suite) unasked(t *testing.T) {
 	s.deletesUnasked(t, func(ctx context.Context, on *grpc.ClientConn, repo *gitalypb.Repository, ref string) error {
-		_, err := gitalypb.NewRepositoryServiceClient(on).WriteRef(ctx, &gitalypb.WriteRefRequest{Repository: repo, Ref: []byte(ref), Revision: []byte(zero)})
-		return err
+		return errorOf(gitalypb.NewRepositoryServiceClient(on).WriteRef(ctx, &gitalypb.WriteRefRequest{Repository: repo, Ref: []byte(ref), Revision: []byte(zero)}))
 	})
 }
 

@@ -2,8 +2,6 @@ package gitalytest
 
 import (
 	"context"
-	"errors"
-	"io"
 	"testing"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
@@ -22,60 +20,42 @@ func (s *suite) userMutators() []mutator {
 	)
 	return []mutator{
 		{"UserCreateBranch", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			_, err := edits(to).UserCreateBranch(c, &gitalypb.UserCreateBranchRequest{
+			return errorOf(edits(to).UserCreateBranch(c, &gitalypb.UserCreateBranchRequest{
 				Repository: r, BranchName: []byte("absent"), StartPoint: []byte(o.Commits[1]), User: user(),
-			})
-			return err
+			}))
 		}},
 		{"UserDeleteBranch", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := edits(to).UserDeleteBranch(c, &gitalypb.UserDeleteBranchRequest{Repository: r, BranchName: []byte("gone"), User: user()})
-			return err
+			return errorOf(edits(to).UserDeleteBranch(c, &gitalypb.UserDeleteBranchRequest{Repository: r, BranchName: []byte("gone"), User: user()}))
 		}},
 		{"UserCreateTag", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			_, err := edits(to).UserCreateTag(c, &gitalypb.UserCreateTagRequest{
+			return errorOf(edits(to).UserCreateTag(c, &gitalypb.UserCreateTagRequest{
 				Repository: r, TagName: []byte("v1"), User: user(), TargetRevision: []byte(o.Commits[0]), Message: []byte("v1"), Timestamp: at(),
-			})
-			return err
+			}))
 		}},
 		{"UserFFBranch", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			_, err := edits(to).UserFFBranch(c, &gitalypb.UserFFBranchRequest{Repository: r, User: user(), Branch: []byte("gone"), CommitId: o.Commits[2]})
-			return err
+			return errorOf(edits(to).UserFFBranch(c, &gitalypb.UserFFBranchRequest{Repository: r, User: user(), Branch: []byte("gone"), CommitId: o.Commits[2]}))
 		}},
 		{"FetchSourceBranch", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := repos(to).FetchSourceBranch(s.sources(t, c), &gitalypb.FetchSourceBranchRequest{
+			return errorOf(repos(to).FetchSourceBranch(s.sources(t, c), &gitalypb.FetchSourceBranchRequest{
 				Repository: r, SourceRepository: s.repository(source), SourceBranch: []byte("main"), TargetRef: []byte("refs/merge/1"),
-			})
-			return err
+			}))
 		}},
 		{"FetchIntoObjectPool", poolPath, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
 			origin := named(r.GetStorageName(), present)
-			_, err := gitalypb.NewObjectPoolServiceClient(to).FetchIntoObjectPool(c, &gitalypb.FetchIntoObjectPoolRequest{ObjectPool: pool(r.GetStorageName()), Origin: origin})
-			return err
+			return errorOf(gitalypb.NewObjectPoolServiceClient(to).FetchIntoObjectPool(c, &gitalypb.FetchIntoObjectPoolRequest{ObjectPool: pool(r.GetStorageName()), Origin: origin}))
 		}},
 		{"UserUpdateBranch", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			_, err := edits(to).UserUpdateBranch(c, &gitalypb.UserUpdateBranchRequest{
+			return errorOf(edits(to).UserUpdateBranch(c, &gitalypb.UserUpdateBranchRequest{
 				Repository: r, BranchName: []byte("main"), User: user(), Oldrev: []byte(o.Commits[1]), Newrev: []byte(o.Commits[2]),
-			})
-			return err
+			}))
 		}},
 		{"UserDeleteTag", present, func(t test, r repo) { s.write(t, r, "refs/tags/v0", "refs/heads/main", "") }, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := edits(to).UserDeleteTag(c, &gitalypb.UserDeleteTagRequest{Repository: r, TagName: []byte("v0"), User: user()})
-			return err
+			return errorOf(edits(to).UserDeleteTag(c, &gitalypb.UserDeleteTagRequest{Repository: r, TagName: []byte("v0"), User: user()}))
 		}},
 		{"UserMergeBranch", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			stream, err := edits(to).UserMergeBranch(c)
-			if err != nil {
-				return err
-			}
-			for _, req := range []*gitalypb.UserMergeBranchRequest{
-				{Repository: r, User: user(), CommitId: o.Commits[2], Branch: []byte("main"), Message: []byte("merge"), Timestamp: at()},
-				{Apply: true},
-			} {
-				if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
-					return err
-				}
-			}
-			return drain(stream, nil)
+			return exchange(c, edits(to).UserMergeBranch, &gitalypb.UserMergeBranchRequest{
+				Repository: r, User: user(), CommitId: o.Commits[2], Branch: []byte("main"), Message: []byte("merge"), Timestamp: at(),
+			}, &gitalypb.UserMergeBranchRequest{Apply: true})
 		}},
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"maps"
@@ -379,14 +378,6 @@ func deletion(ref, old string) []byte {
 
 // push sends data through PostReceivePack.
 func push(ctx context.Context, to *grpc.ClientConn, repo *gitalypb.Repository, data []byte) error {
-	stream, err := gitalypb.NewSmartHTTPServiceClient(to).PostReceivePack(ctx)
-	if err != nil {
-		return err
-	}
-	for _, req := range []*gitalypb.PostReceivePackRequest{{Repository: repo, GlId: "key-1"}, {Data: data}} {
-		if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-	}
-	return errors.Join(stream.CloseSend(), drain(stream, nil))
+	return exchange(ctx, gitalypb.NewSmartHTTPServiceClient(to).PostReceivePack,
+		&gitalypb.PostReceivePackRequest{Repository: repo, GlId: "key-1"}, &gitalypb.PostReceivePackRequest{Data: data})
 }
