@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+
+	"praefect/test/gitaly/internal/wire"
 )
 
 // CreateFork makes a repository with the branches and tags of another one, or
@@ -35,8 +37,5 @@ func (h *handlers) CreateFork(ctx context.Context, req *gitalypb.CreateForkReque
 		}
 		return source.copyHead(ctx, draft)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &gitalypb.CreateForkResponse{}, nil
+	return wire.Answer(&gitalypb.CreateForkResponse{}, err)
 }

@@ -36,10 +36,7 @@ func (h *handlers) CreateObjectPool(ctx context.Context, req *gitalypb.CreateObj
 	err = h.create(ctx, pool, nil, func(ctx context.Context, draft *repository) error {
 		return draft.run(ctx, fetchCommand(origin.path, []string{poolRefs}))
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &gitalypb.CreateObjectPoolResponse{}, nil
+	return wire.Answer(&gitalypb.CreateObjectPoolResponse{}, err)
 }
 
 // DeleteObjectPool removes a pool, on which no storage votes; one that is absent is
@@ -71,10 +68,7 @@ func (h *handlers) LinkRepositoryToObjectPool(ctx context.Context, req *gitalypb
 	if repo.storage != pool.storage {
 		return nil, wire.InvalidArgument("repository has different storage than object pool")
 	}
-	if err := repo.link(ctx, pool); err != nil {
-		return nil, wire.Fault(err, "link repository to object pool")
-	}
-	return &gitalypb.LinkRepositoryToObjectPoolResponse{}, nil
+	return wire.Answer(&gitalypb.LinkRepositoryToObjectPoolResponse{}, wire.Fault(repo.link(ctx, pool), "link repository to object pool"))
 }
 
 // GetObjectPool returns the pool that a repository borrows from, if any.
@@ -106,10 +100,7 @@ func (h *handlers) DisconnectGitAlternates(ctx context.Context, req *gitalypb.Di
 	if err != nil {
 		return nil, err
 	}
-	if err := repo.unlink(ctx); err != nil {
-		return nil, wire.Fault(err, "disconnect alternates")
-	}
-	return &gitalypb.DisconnectGitAlternatesResponse{}, nil
+	return wire.Answer(&gitalypb.DisconnectGitAlternatesResponse{}, wire.Fault(repo.unlink(ctx), "disconnect alternates"))
 }
 
 // locatePool returns the place of a pool, which has directories of its own:

@@ -41,10 +41,7 @@ func (h *handlers) WriteRef(ctx context.Context, req *gitalypb.WriteRefRequest) 
 	}
 	switch {
 	case ref == "HEAD":
-		if err := repo.setHead(ctx, revision); err != nil {
-			return nil, wire.Fault(err, "setting default branch")
-		}
-		return &gitalypb.WriteRefResponse{}, nil
+		return wire.Answer(&gitalypb.WriteRefResponse{}, wire.Fault(repo.setHead(ctx, revision), "setting default branch"))
 	case !strings.HasPrefix(ref, "refs/"):
 		return nil, wire.InvalidArgument("ref has to be a full reference")
 	}
@@ -56,10 +53,7 @@ func (h *handlers) WriteRef(ctx context.Context, req *gitalypb.WriteRefRequest) 
 			return nil, wire.Fault(err, "resolving old revision")
 		}
 	}
-	if err := repo.updateRef(ctx, ref, revision, old); err != nil {
-		return nil, wire.Fault(err, "error when running update-ref command")
-	}
-	return &gitalypb.WriteRefResponse{}, nil
+	return wire.Answer(&gitalypb.WriteRefResponse{}, wire.Fault(repo.updateRef(ctx, ref, revision, old), "error when running update-ref command"))
 }
 
 // object returns the id of the object that the revision leads to; the zero id

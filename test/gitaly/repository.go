@@ -29,10 +29,7 @@ func (h *handlers) CreateRepository(ctx context.Context, req *gitalypb.CreateRep
 	default:
 		return nil, wire.InvalidArgument("object format %v is not served", req.GetObjectFormat())
 	}
-	if err := h.create(ctx, target, options, nil); err != nil {
-		return nil, err
-	}
-	return &gitalypb.CreateRepositoryResponse{}, nil
+	return wire.Answer(&gitalypb.CreateRepositoryResponse{}, h.create(ctx, target, options, nil))
 }
 
 // RemoveRepository removes the repository at once from sight, then from disk.
@@ -41,10 +38,7 @@ func (h *handlers) RemoveRepository(ctx context.Context, req *gitalypb.RemoveRep
 	if err != nil {
 		return nil, err
 	}
-	if err := h.discard(ctx, target); err != nil {
-		return nil, err
-	}
-	return &gitalypb.RemoveRepositoryResponse{}, nil
+	return wire.Answer(&gitalypb.RemoveRepositoryResponse{}, h.discard(ctx, target))
 }
 
 // RepositoryExists reports whether a valid repository is at the place named.

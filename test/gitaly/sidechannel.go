@@ -19,10 +19,7 @@ func (h *handlers) SSHUploadPackWithSidechannel(ctx context.Context, req *gitaly
 		c.env = protocol(req.GetGitProtocol())
 		c.stdout, c.stderr = out.Band(wire.BandStdout), out.Band(wire.BandStderr)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &gitalypb.SSHUploadPackWithSidechannelResponse{}, nil
+	return wire.Answer(&gitalypb.SSHUploadPackWithSidechannelResponse{}, err)
 }
 
 // PostUploadPackWithSidechannel serves a fetch over HTTP whose data passes
@@ -33,15 +30,12 @@ func (h *handlers) PostUploadPackWithSidechannel(ctx context.Context, req *gital
 		c.env = protocol(req.GetGitProtocol())
 		c.stdout = side
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &gitalypb.PostUploadPackWithSidechannelResponse{}, nil
+	return wire.Answer(&gitalypb.PostUploadPackWithSidechannelResponse{}, err)
 }
 
 // besides runs a command of git's, which set describes, with the call's
 // sidechannel for its input. Its errors are statuses.
-func (h *handlers) besides(ctx context.Context, named *gitalypb.Repository, options []string, set func(*repository, *channel.ServerEnd, *command)) (err error) {
+func (h *handlers) besides(ctx context.Context, named *gitalypb.Repository, options []string, set func(*repository, *channel.ServerEnd, *command)) error {
 	repo, err := h.existing(named)
 	if err != nil {
 		return err
@@ -50,26 +44,18 @@ func (h *handlers) besides(ctx context.Context, named *gitalypb.Repository, opti
 	if err != nil {
 		return err
 	}
-	side, err := wire.OpenSidechannel(ctx)
-	if err != nil {
-		return err
-	}
-	// The client takes the end for that of the data, so it comes last.
-	defer func() {
-		if closeErr := side.Close(); err == nil && closeErr != nil {
-			err = wire.Fault(closeErr, "close sidechannel")
+	return wire.WithSidechannel(ctx, func(side *channel.ServerEnd) error {
+		buffer := make([]byte, wire.ChunkSize)
+		feed, err := h.feed(ctx, func() ([]byte, error) {
+			n, err := side.Read(buffer)
+			return buffer[:n], err
+		})
+		if err != nil {
+			return wire.Fault(err, "receive input")
 		}
-	}()
-	buffer := make([]byte, wire.ChunkSize)
-	feed, err := h.feed(ctx, func() ([]byte, error) {
-		n, err := side.Read(buffer)
-		return buffer[:n], err
+		defer feed.stop()
+		c := command{config: config, stdin: feed.stdin}
+		set(repo, side, &c)
+		return wire.Fault(repo.run(feed.ctx, c), "cmd wait")
 	})
-	if err != nil {
-		return wire.Fault(err, "receive input")
-	}
-	defer feed.stop()
-	c := command{config: config, stdin: feed.stdin}
-	set(repo, side, &c)
-	return wire.Fault(repo.run(feed.ctx, c), "cmd wait")
 }

@@ -2,9 +2,18 @@ package gitalytest
 
 import (
 	"context"
+	"testing"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
+)
+
+// Short names for the tables of calls.
+type (
+	test = *testing.T
+	ctx  = context.Context
+	conn = *grpc.ClientConn
+	repo = *gitalypb.Repository
 )
 
 // call is one method for a repository, with all other fields that it needs to be valid.
@@ -12,7 +21,7 @@ type call struct {
 	name string
 	// missing is the meaning of an absent repository for it.
 	missing string
-	do      func(ctx context.Context, conn *grpc.ClientConn, repo *gitalypb.Repository) error
+	do      func(c ctx, to conn, r repo) error
 }
 
 // The meanings of an absent repository for a call.
@@ -23,11 +32,6 @@ const (
 
 // calls are the methods for a repository that both storages serve.
 func calls() []call {
-	type (
-		ctx  = context.Context
-		conn = *grpc.ClientConn
-		repo = *gitalypb.Repository
-	)
 	repos, refs := gitalypb.NewRepositoryServiceClient, gitalypb.NewRefServiceClient
 	return []call{
 		{"CreateRepository", creates, func(c ctx, to conn, r repo) error {

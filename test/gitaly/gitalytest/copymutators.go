@@ -1,13 +1,10 @@
 package gitalytest
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
-	"testing"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
-	"google.golang.org/grpc"
 
 	"praefect/test/must"
 )
@@ -15,12 +12,6 @@ import (
 // copyMutators are the methods that bring a repository from a bundle, a URL or a snapshot.
 func (s *suite) copyMutators() []mutator {
 	repos := gitalypb.NewRepositoryServiceClient
-	type (
-		test = *testing.T
-		ctx  = context.Context
-		conn = *grpc.ClientConn
-		repo = *gitalypb.Repository
-	)
 	return []mutator{
 		{"FetchBundle", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
 			return errorOf(upload(c, repos(to).FetchBundle, &gitalypb.FetchBundleRequest{Repository: r, Data: s.bundleOf(t, s.repository(source))}))

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
-	"google.golang.org/grpc"
 
 	"praefect/test/must"
 )
@@ -32,12 +31,6 @@ func (s *suite) fork(t *testing.T, repo *gitalypb.Repository, base string) forke
 // editMutators are the methods that make commits out of others.
 func (s *suite) editMutators() []mutator {
 	edits := gitalypb.NewOperationServiceClient
-	type (
-		test = *testing.T
-		ctx  = context.Context
-		conn = *grpc.ClientConn
-		repo = *gitalypb.Repository
-	)
 	var f forked // the same in every repository
 	part := func(t test, r repo) { f = s.fork(t, r, s.objects.Commits[1]) }
 	return []mutator{

@@ -1,20 +1,12 @@
 package gitalytest
 
 import (
-	"context"
-
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
-	"google.golang.org/grpc"
 )
 
 // gitCalls are the methods for a repository that only real git serves. Methods
 // that need more than a repository to be valid are refused for it first.
 func gitCalls() []call {
-	type (
-		ctx  = context.Context
-		conn = *grpc.ClientConn
-		repo = *gitalypb.Repository
-	)
 	repos, refs := gitalypb.NewRepositoryServiceClient, gitalypb.NewRefServiceClient
 	pools := gitalypb.NewObjectPoolServiceClient
 	return []call{

@@ -16,12 +16,6 @@ import (
 func (s *suite) gitMutators() []mutator {
 	repos, refs, edits := gitalypb.NewRepositoryServiceClient, gitalypb.NewRefServiceClient, gitalypb.NewOperationServiceClient
 	pools := gitalypb.NewObjectPoolServiceClient
-	type (
-		test = *testing.T
-		ctx  = context.Context
-		conn = *grpc.ClientConn
-		repo = *gitalypb.Repository
-	)
 	return []mutator{
 		{"UserCommitFiles", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
 			elsewhere := *s

@@ -1,11 +1,7 @@
 package gitalytest
 
 import (
-	"context"
-	"testing"
-
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
-	"google.golang.org/grpc"
 )
 
 // mutator is a write that votes, on a repository as the suite prepares it: with
@@ -15,8 +11,8 @@ type mutator struct {
 	// place is the path of the repository that it writes to.
 	place string
 	// before makes its other preconditions; nil for nothing.
-	before func(t *testing.T, repo *gitalypb.Repository)
-	do     func(t *testing.T, ctx context.Context, on *grpc.ClientConn, repo *gitalypb.Repository, o Objects) error
+	before func(t test, r repo)
+	do     func(t test, c ctx, to conn, r repo, o Objects) error
 }
 
 const (
@@ -31,12 +27,6 @@ const (
 // mutators are the writes that both storages serve.
 func (s *suite) mutators() []mutator {
 	repos := gitalypb.NewRepositoryServiceClient
-	type (
-		test = *testing.T
-		ctx  = context.Context
-		conn = *grpc.ClientConn
-		repo = *gitalypb.Repository
-	)
 	return []mutator{
 		{"WriteRef", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
 			return errorOf(repos(to).WriteRef(c, &gitalypb.WriteRefRequest{Repository: r, Ref: []byte("refs/heads/main"), Revision: []byte(o.Commits[2])}))

@@ -1,13 +1,11 @@
 package gitalytest
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"testing"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -47,12 +45,6 @@ func (s *suite) serves(t *testing.T, m mutator) bool {
 // realMutators are the methods that only a real Gitaly serves.
 func (s *suite) realMutators() []mutator {
 	repos := gitalypb.NewRepositoryServiceClient
-	type (
-		test = *testing.T
-		ctx  = context.Context
-		conn = *grpc.ClientConn
-		repo = *gitalypb.Repository
-	)
 	var f forked
 	return []mutator{
 		{"RestoreCustomHooks", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {

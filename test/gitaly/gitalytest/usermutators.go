@@ -1,23 +1,13 @@
 package gitalytest
 
 import (
-	"context"
-	"testing"
-
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
-	"google.golang.org/grpc"
 )
 
 // userMutators are the methods of every release of Gitaly by which users change branches and tags,
 // and by which references are fetched from another repository.
 func (s *suite) userMutators() []mutator {
 	repos, edits := gitalypb.NewRepositoryServiceClient, gitalypb.NewOperationServiceClient
-	type (
-		test = *testing.T
-		ctx  = context.Context
-		conn = *grpc.ClientConn
-		repo = *gitalypb.Repository
-	)
 	return []mutator{
 		{"UserCreateBranch", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
 			return errorOf(edits(to).UserCreateBranch(c, &gitalypb.UserCreateBranchRequest{

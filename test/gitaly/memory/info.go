@@ -33,7 +33,7 @@ func (h *handlers) ServerInfo(ctx context.Context, _ *gitalypb.ServerInfoRequest
 		}
 		return nil
 	})
-	return answer(resp, err)
+	return wire.Answer(resp, err)
 }
 
 // DiskStatistics reports every disk as empty.
@@ -48,7 +48,7 @@ func (h *handlers) DiskStatistics(ctx context.Context, _ *gitalypb.DiskStatistic
 		}
 		return nil
 	})
-	return answer(resp, err)
+	return wire.Answer(resp, err)
 }
 
 // WalkRepos sends every repository of the storage, in the order of the paths.

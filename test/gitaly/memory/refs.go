@@ -26,7 +26,7 @@ func (h *handlers) WriteRef(ctx context.Context, req *gitalypb.WriteRefRequest) 
 		}
 		return h.agreeOn(ctx, req.GetRepository(), string(req.GetRef()), string(req.GetRef()) != "HEAD", edit)
 	})
-	return answer(&gitalypb.WriteRefResponse{}, err)
+	return wire.Answer(&gitalypb.WriteRefResponse{}, err)
 }
 
 func (r *repository) writeRef(ref, revision, old string) (err error) {
@@ -73,7 +73,7 @@ func (h *handlers) RefExists(ctx context.Context, req *gitalypb.RefExistsRequest
 			return nil
 		})
 	})
-	return answer(resp, err)
+	return wire.Answer(resp, err)
 }
 
 // FindDefaultBranchName returns the branch that HEAD names, existing or not;
@@ -89,7 +89,7 @@ func (h *handlers) FindDefaultBranchName(ctx context.Context, req *gitalypb.Find
 			return nil
 		})
 	})
-	return answer(resp, err)
+	return wire.Answer(resp, err)
 }
 
 // ListRefs sends the references that match a pattern, ordered by name: there

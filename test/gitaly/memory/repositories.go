@@ -24,7 +24,7 @@ func (h *handlers) CreateRepository(ctx context.Context, req *gitalypb.CreateRep
 		}
 		return h.agreeToCreate(ctx, req.GetRepository(), newRepository(head))
 	})
-	return answer(&gitalypb.CreateRepositoryResponse{}, err)
+	return wire.Answer(&gitalypb.CreateRepositoryResponse{}, err)
 }
 
 // RemoveRepository removes a repository.
@@ -37,7 +37,7 @@ func (h *handlers) RemoveRepository(ctx context.Context, req *gitalypb.RemoveRep
 			apply: func() error { return h.remove(req.GetRepository(), true) },
 		})
 	})
-	return answer(&gitalypb.RemoveRepositoryResponse{}, err)
+	return wire.Answer(&gitalypb.RemoveRepositoryResponse{}, err)
 }
 
 // remove removes a repository, or only tells whether it could.
@@ -70,7 +70,7 @@ func (h *handlers) RepositoryExists(ctx context.Context, req *gitalypb.Repositor
 		_, resp.Exists = disk.repos[path]
 		return nil
 	})
-	return answer(resp, err)
+	return wire.Answer(resp, err)
 }
 
 // RepositorySize returns as many KiB as there are references.
@@ -82,7 +82,7 @@ func (h *handlers) RepositorySize(ctx context.Context, req *gitalypb.RepositoryS
 			return nil
 		})
 	})
-	return answer(resp, err)
+	return wire.Answer(resp, err)
 }
 
 // CalculateChecksum returns the checksum of the references of the usual kinds.
@@ -94,7 +94,7 @@ func (h *handlers) CalculateChecksum(ctx context.Context, req *gitalypb.Calculat
 			return nil
 		})
 	})
-	return answer(resp, err)
+	return wire.Answer(resp, err)
 }
 
 // ReplicateRepository makes the repository's references equal to the source's.
@@ -128,7 +128,7 @@ func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.Replic
 			},
 		})
 	})
-	return answer(&gitalypb.ReplicateRepositoryResponse{}, err)
+	return wire.Answer(&gitalypb.ReplicateRepositoryResponse{}, err)
 }
 
 // fits tells whether git could make the present references equal to a copy in one
@@ -210,12 +210,4 @@ func readRepository(ctx context.Context, conn *grpc.ClientConn, source *gitalypb
 			copied.refs[string(ref.GetName())] = ref.GetTarget()
 		}
 	}
-}
-
-// answer returns the response, or the error alone.
-func answer[T any](resp *T, err error) (*T, error) {
-	if err != nil {
-		return nil, err
-	}
-	return resp, nil
 }

@@ -84,3 +84,11 @@ func NothingToRemove() error {
 func InvalidSource() error {
 	return status.Error(codes.NotFound, "invalid source repository")
 }
+
+// Answer returns a response, or the error alone.
+func Answer[T any](response *T, err error) (*T, error) {
+	if err != nil {
+		return nil, err
+	}
+	return response, nil
+}

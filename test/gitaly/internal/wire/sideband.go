@@ -58,14 +58,20 @@ func (b band) Write(p []byte) (int, error) {
 	return sent, nil
 }
 
-// OpenSidechannel opens the sidechannel of a call. Its errors are statuses.
-func OpenSidechannel(ctx context.Context) (*channel.ServerEnd, error) {
+// WithSidechannel opens the sidechannel of a call, hands it to use, and closes it last: the client
+// takes the end of it for the end of the data. Its errors are statuses.
+func WithSidechannel(ctx context.Context, use func(*channel.ServerEnd) error) (err error) {
 	side, err := channel.Open(ctx)
 	if errors.Is(err, channel.ErrNotAsked) || errors.Is(err, channel.ErrNotSpoken) {
-		return nil, InvalidArgument("opening sidechannel: %v", err)
+		return InvalidArgument("opening sidechannel: %v", err)
 	}
 	if err != nil {
-		return nil, status.Errorf(codes.Unavailable, "opening sidechannel: %v", err)
+		return status.Errorf(codes.Unavailable, "opening sidechannel: %v", err)
 	}
-	return side, nil
+	defer func() {
+		if closeErr := side.Close(); err == nil && closeErr != nil {
+			err = Fault(closeErr, "close sidechannel")
+		}
+	}()
+	return use(side)
 }
