@@ -91,8 +91,7 @@ func TestMarkBehind(t *testing.T) {
 
 // behindOut has a write without p, which is out.
 func behindOut(w *fixture) {
-	w.must(alpha, open(Open))
-	w.must(alpha, markBehind("q", "r"))
+	w.must(alpha, open(Open), markBehind("q", "r"))
 }
 
 func TestMarkBehind_refusedForOnePathChangesNone(t *testing.T) {

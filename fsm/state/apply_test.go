@@ -98,9 +98,7 @@ func TestState_Apply_notOneCommand(t *testing.T) {
 func TestState_Apply_unknownProposer(t *testing.T) {
 	w := newFixture(t)
 	for _, inc := range []Incarnation{0, 77} {
-		if r := w.try(inc, define("p", "q", "r")); r.Refusal == nil || r.Refusal.Reason != RefusedRetired {
-			t.Errorf("incarnation %d: got %v, want refused (%s)", inc, r.Refusal, RefusedRetired)
-		}
+		w.refuses(inc, define("p", "q", "r"), RefusedRetired)
 	}
 }
 

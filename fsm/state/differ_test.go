@@ -56,8 +56,7 @@ func TestMarkDoubt(t *testing.T) {
 func TestMarkDoubt_isResolved(t *testing.T) {
 	w := newFixture(t)
 	w.must(alpha, open(Open))
-	w.must(alpha, markDoubt(w.Index, "q"))
-	w.must(alpha, closing(false))
+	w.must(alpha, markDoubt(w.Index, "q"), closing(false))
 	if !w.entry().HasDoubt() || w.entry().HasLive() {
 		t.Errorf("after the close: %s", w.entry().String())
 	}

@@ -39,9 +39,7 @@ func TestUndrain_letsTheStorageRejoin(t *testing.T) {
 	w := newFixture(t)
 	w.out("p", WhyDrained)
 	epoch, since := w.VirtualStorage(vs).Epoch, w.VirtualStorage(vs).Storage("p").Since
-	if r := w.try(alpha, reach("p", "disk-p")); r.Refusal == nil || r.Refusal.Reason != RefusedDrained {
-		t.Fatalf("got %v, want refused (%s)", r.Refusal, RefusedDrained)
-	}
+	w.refuses(alpha, reach("p", "disk-p"), RefusedDrained)
 	w.must(alpha, Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "p"}})
 	v := w.VirtualStorage(vs)
 	if got := v.Storage("p").Since; v.Epoch != epoch || got != since {

@@ -171,9 +171,7 @@ func TestAdmit_ofTheTargetThatDied(t *testing.T) {
 	if p, ok := w.PrimaryOf(Key{vs, repo}); !ok || p.Name != "p" {
 		t.Fatalf("the primary is %q (%t), want p", p.Name, ok)
 	}
-	if r := w.try(alpha, markBehind("p")); r.Refusal == nil || r.Refusal.Reason != RefusedNotPrimary {
-		t.Errorf("a write of before: got %v, want refused (%s)", r.Refusal, RefusedNotPrimary)
-	}
+	w.refuses(alpha, markBehind("p"), RefusedNotPrimary)
 	again := markBehind("p")
 	again.MarkBehind.Epoch = w.VirtualStorage(vs).Epoch
 	w.must(alpha, again)

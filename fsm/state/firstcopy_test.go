@@ -9,8 +9,7 @@ import (
 // not compared.
 func founded(t *testing.T) *fixture {
 	w := &fixture{t: t, State: &State{}}
-	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}})
-	w.must(0, Command{Register: &Register{ID: "b"}})
+	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}}, Command{Register: &Register{ID: "b"}})
 	w.must(alpha, define("p", "q", "r"))
 	for _, name := range []string{"p", "q", "r"} {
 		w.must(alpha, reach(name, "disk-"+name))
@@ -108,8 +107,7 @@ func TestAdvance(t *testing.T) {
 	if w.entry() != nil {
 		t.Errorf("got %q, want a clean repository", w.entry())
 	}
-	w.must(alpha, advance("r", "p"))
-	w.must(alpha, closing(true))
+	w.must(alpha, advance("r", "p"), closing(true))
 	if got, want := w.entry().String(), "in doubt(1) 9ms on p, advancing from r"; got != want {
 		t.Fatalf("got %q, want %q", got, want)
 	}
@@ -121,8 +119,7 @@ func TestAdvance(t *testing.T) {
 	}
 	end := endAdvance(w.Index, "p")
 	end.EndAdvance.Doubts = []DoubtRef{inDoubt}
-	w.must(beta, end)
-	w.must(beta, closing(false))
+	w.must(beta, end, closing(false))
 	if w.entry() != nil {
 		t.Errorf("got %q, want a clean repository", w.entry())
 	}
@@ -138,8 +135,7 @@ func TestAdvance_refused(t *testing.T) {
 		want  Reason
 	}{
 		{"a repository that was written", func(w *fixture) {
-			w.must(beta, open(Open, "p"))
-			w.must(beta, closing(false))
+			w.must(beta, open(Open, "p"), closing(false))
 		}, advance("q", "p"), RefusedChanged},
 		{"a source that was compared", func(w *fixture) { w.must(alpha, compared(w.VirtualStorage(vs).Storage("q"))) },
 			advance("q", "p"), RefusedState},
@@ -183,8 +179,7 @@ func TestEndAdvance_accountsForEveryStorage(t *testing.T) {
 		if equal != "" {
 			same = []string{equal}
 		}
-		w.must(alpha, endAdvance(w.Index, "p", same...))
-		w.must(alpha, closing(false))
+		w.must(alpha, endAdvance(w.Index, "p", same...), closing(false))
 		want := "clean"
 		if equal == "" {
 			want = "behind q"
@@ -194,8 +189,7 @@ func TestEndAdvance_accountsForEveryStorage(t *testing.T) {
 		}
 		if equal == "" { // q is repaired; r falls behind by the intent
 			w.must(alpha, open(PrimaryOnly, "q"))
-			w.must(alpha, markInSync(w.Index, "q"))
-			w.must(alpha, closing(false))
+			w.must(alpha, markInSync(w.Index, "q"), closing(false))
 			if got := w.entry().String(); got != "behind r" {
 				t.Errorf("got %q, want %q", got, "behind r")
 			}
@@ -223,8 +217,7 @@ func TestMarkConflict(t *testing.T) {
 		{name: "no copy ends it", given: func(w *fixture) { qBehind(w); w.must(alpha, conflict(w.Index, "q")) },
 			do: func(w *fixture) Command { return markInSync(w.Index, "q") }, refused: RefusedConflict},
 		{name: "a resolution does not end it", given: func(w *fixture) {
-			w.must(beta, open(Open))
-			w.must(beta, closing(true))
+			w.must(beta, open(Open), closing(true))
 			qBehind(w)
 			w.must(alpha, conflict(w.Index, "q"))
 		}, do: func(w *fixture) Command { return resolveDoubt(w, "p", "q", "r") }, entry: "open(1), behind q, conflict q"},
@@ -255,8 +248,7 @@ func TestMarkConflict_isResolved(t *testing.T) {
 	if got := w.InConflict(vs); got != 1 {
 		t.Errorf("%d repositories in conflict, want 1", got)
 	}
-	w.must(alpha, closing(false))
-	w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "q"}})
+	w.must(alpha, closing(false), Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "q"}})
 	if got, want := w.entry().String(), "behind p+r, deleted"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -264,8 +256,7 @@ func TestMarkConflict_isResolved(t *testing.T) {
 		t.Errorf("%d repositories in conflict, want 0", got)
 	}
 	w.must(alpha, open(PrimaryOnly, "p", "r"))
-	w.must(alpha, markInSync(w.Index, "p", "r"))
-	w.must(alpha, closing(false))
+	w.must(alpha, markInSync(w.Index, "p", "r"), closing(false))
 	if w.entry() != nil {
 		t.Errorf("got %q, want a clean repository", w.entry())
 	}
@@ -275,9 +266,7 @@ func TestMarkConflict_isResolved(t *testing.T) {
 func TestMarkConflict_goesWithItsReplica(t *testing.T) {
 	w := newFixture(t)
 	behind(w, "q")
-	w.must(alpha, conflict(w.Index, "q"))
-	w.must(alpha, closing(false))
-	w.must(alpha, reach("q", "new"))
+	w.must(alpha, conflict(w.Index, "q"), closing(false), reach("q", "new"))
 	if got, want := w.entry().String(), "behind q"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -298,17 +287,12 @@ func TestShorten(t *testing.T) {
 // TestDefine_keepsAStorageInConflict: what only its replica has would be forgotten with it.
 func TestDefine_keepsAStorageInConflict(t *testing.T) {
 	w := newFixture(t)
-	w.must(alpha, open(Open))
-	w.must(alpha, markBehind("p", "q"))
-	w.must(alpha, conflict(w.Index, "r"))
-	w.must(alpha, closing(false))
+	w.must(alpha, open(Open), markBehind("p", "q"))
+	w.must(alpha, conflict(w.Index, "r"), closing(false))
 	if why := w.WhyKept(vs, []string{"r"}); why == nil || why.Reason != RefusedInUse {
 		t.Errorf("it may be removed: %v", why)
 	}
-	if r := w.try(alpha, define("p", "q")); r.Refusal == nil || r.Refusal.Reason != RefusedInUse {
-		t.Errorf("it is removed: %v", r.Refusal)
-	}
+	w.refuses(alpha, define("p", "q"), RefusedInUse)
 	w.must(alpha, define("p", "r")) // another one may go
-	w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "p"}})
-	w.must(alpha, define("p"))
+	w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "p"}}, define("p"))
 }

@@ -27,8 +27,7 @@ type fixture struct {
 // storages p, q and r.
 func newFixture(t testing.TB) *fixture {
 	w := &fixture{t: t, State: &State{}}
-	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}})
-	w.must(0, Command{Register: &Register{ID: "b"}})
+	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}}, Command{Register: &Register{ID: "b"}})
 	w.populate()
 	return w
 }
@@ -51,14 +50,23 @@ func (w *fixture) try(by Incarnation, c Command) Result {
 	return w.batch(Batch{Incarnation: by, Number: w.number, Commands: []Command{c}})[0]
 }
 
-// must is try for a command that is to be applied.
-func (w *fixture) must(by Incarnation, c Command) Result {
+// must is try for commands that are to be applied, and returns the result of the last one.
+func (w *fixture) must(by Incarnation, commands ...Command) (r Result) {
 	w.t.Helper()
-	r := w.try(by, c)
-	if r.Refusal != nil {
-		w.t.Fatalf("%s: %v", describeCommand(c), r.Refusal)
+	for _, c := range commands {
+		if r = w.try(by, c); r.Refusal != nil {
+			w.t.Fatalf("%s: %v", describeCommand(c), r.Refusal)
+		}
 	}
 	return r
+}
+
+// refuses wants a command to be refused for the reason.
+func (w *fixture) refuses(by Incarnation, c Command, reason Reason) {
+	w.t.Helper()
+	if r := w.try(by, c); reasonOf(r) != reason {
+		w.t.Errorf("%s: got %v, want refused (%s)", describeCommand(c), r.Refusal, reason)
+	}
 }
 
 // batch applies the batch at the next index, with a request id of its own

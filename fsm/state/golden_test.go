@@ -91,17 +91,13 @@ func writeGolden(t *testing.T) {
 		ClusterID: "cluster", LeaseMillis: 2000}})
 	w.must(0, Command{Register: &Register{ID: "b", Name: "two", Address: "h2:2305", RaftAddress: "h2:2307", LeaseMillis: 500}})
 	w.populate()
-	w.must(beta, open(PrimaryOnly, "p"))
-	w.must(beta, markBehind("p"))
-	w.must(beta, closing(true))
-	w.must(beta, paths(open(Open, "p", "q"), "busy.git"))
+	w.must(beta, open(PrimaryOnly, "p"), markBehind("p"), closing(true), paths(open(Open, "p", "q"), "busy.git"))
 	w.out("p", WhyDead)
 	w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "r", By: "operator: accept-dataloss", NotCompared: []string{"p"}, GivenUp: []Conflict{{
 		Storage: "q", Primary: "r", Differing: 1, Sample: []DifferingReference{{Name: "refs/heads/main", Here: "1", There: "2"}},
 	}}}})
 	w.must(alpha, Command{Drain: &Drain{VirtualStorage: vs, Storage: "p", By: "operator: drain p"}})
-	w.must(alpha, Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "p", By: "operator: undrain p"}})
-	w.must(alpha, reach("p", "disk-p"))
+	w.must(alpha, Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "p", By: "operator: undrain p"}}, reach("p", "disk-p"))
 	w.term = 3
 	w.must(alpha, Command{Pause: &Pause{Until: 1_800_000_000_000, Why: "maintenance", By: "operator: pause"}})
 	w.switchover("q", "r")

@@ -135,9 +135,7 @@ func proved(inc Incarnation, by Proof) Command {
 
 func TestRetire_endsTheIncarnation(t *testing.T) {
 	w := newFixture(t)
-	w.must(alpha, open(Open))
-	w.must(alpha, paths(open(Open), "quiet.git"))
-	w.must(alpha, paths(closing(true), "quiet.git"))
+	w.must(alpha, open(Open), paths(open(Open), "quiet.git"), paths(closing(true), "quiet.git"))
 	quiet := w.Entry(Key{vs, "quiet.git"})
 	next := w.must(0, Command{Register: &Register{ID: "a"}}).Incarnation
 	w.must(next, Command{Retire: &Retire{Incarnation: alpha, Successor: next}})
@@ -156,9 +154,7 @@ func TestRetire_endsTheIncarnation(t *testing.T) {
 		define("p", "q", "r"), reach("q", "disk-q"), {Retire: &Retire{Incarnation: next, Successor: next + 1}},
 		w.fencing(WhyDead, "p"), {Pause: &Pause{}}, {AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "p"}},
 	} {
-		if r := w.try(alpha, c); r.Refusal == nil || r.Refusal.Reason != RefusedRetired {
-			t.Errorf("%s: got %v, want refused (%s)", describeCommand(c), r.Refusal, RefusedRetired)
-		}
+		w.refuses(alpha, c, RefusedRetired)
 	}
 }
 
@@ -188,11 +184,7 @@ func TestInstanceHistory(t *testing.T) {
 	if err != nil || !slices.Equal(restored.InstanceHistory, w.InstanceHistory) {
 		t.Errorf("a snapshot loses it: %v", err)
 	}
-	for name, c := range map[string]Command{
-		"another change": {Record: &Record{What: "moved", Instance: "two"}}, "no instance": {Record: &Record{What: ChangeAdded}},
-	} {
-		if r := w.try(alpha, c); r.Refusal == nil || r.Refusal.Reason != RefusedInvalid {
-			t.Errorf("%s: got %+v", name, r)
-		}
+	for _, r := range []Record{{What: "moved", Instance: "two"}, {What: ChangeAdded}} { // another change, no instance
+		w.refuses(alpha, Command{Record: &r}, RefusedInvalid)
 	}
 }

@@ -3,11 +3,7 @@ package state
 import "testing"
 
 func given(steps ...Command) func(*fixture) {
-	return func(w *fixture) {
-		for _, c := range steps {
-			w.must(alpha, c)
-		}
-	}
+	return func(w *fixture) { w.must(alpha, steps...) }
 }
 
 func do(c Command) func(*fixture) Command { return func(*fixture) Command { return c } }
@@ -98,8 +94,7 @@ func TestClose_namesTheDoubtByItsLastIndex(t *testing.T) {
 	if got := w.entry().Intents[0].InDoubt.At; got != first {
 		t.Errorf("in doubt at %d, want %d", got, first)
 	}
-	w.must(alpha, open(Open))
-	w.must(alpha, closing(false))
+	w.must(alpha, open(Open), closing(false))
 	if got := w.entry().Intents[0].InDoubt.At; got != first {
 		t.Errorf("in doubt at %d after a clean close, want %d", got, first)
 	}
@@ -112,8 +107,7 @@ func TestClose_namesTheDoubtByItsLastIndex(t *testing.T) {
 
 func TestOpenIntent_twoRepositoriesInOneCommand(t *testing.T) {
 	w := newFixture(t)
-	w.must(alpha, paths(open(Open), repo, "pool.git"))
-	w.must(alpha, paths(markBehind("p", "q"), repo, "pool.git"))
+	w.must(alpha, paths(open(Open), repo, "pool.git"), paths(markBehind("p", "q"), repo, "pool.git"))
 	for _, path := range []string{repo, "pool.git"} {
 		if got, want := w.Entry(Key{vs, path}).String(), "open(1), behind r"; got != want {
 			t.Errorf("%s: got %q, want %q", path, got, want)
@@ -134,8 +128,7 @@ func TestDefine_aNameUsedAgain(t *testing.T) {
 		if end != nil {
 			end(w)
 		}
-		w.must(alpha, define("p", "q"))
-		w.must(alpha, define("p", "q", "r"))
+		w.must(alpha, define("p", "q"), define("p", "q", "r"))
 		switch name {
 		case "in doubt after":
 			w.must(alpha, Command{Retire: &Retire{Incarnation: beta, Proof: ProofOperator}})

@@ -152,8 +152,7 @@ func TestRegister_tooOld(t *testing.T) {
 	w := &fixture{t: t, State: &State{}}
 	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster", Level: 2}})
 	w.must(0, Command{Register: &Register{ID: "b", Level: 1}}) // it does not know what is not used yet
-	w.must(alpha, proved(beta, ProofSilent))
-	w.must(alpha, Command{Raise: &Raise{Level: 2}})
+	w.must(alpha, proved(beta, ProofSilent), Command{Raise: &Raise{Level: 2}})
 	for level, refused := range map[int]bool{0: true, 1: true, 2: false, 3: false} {
 		got := w.try(0, Command{Register: &Register{ID: "c", Level: level}})
 		if got.Refusal != nil != refused || refused && got.Refusal.Reason != RefusedLevel {

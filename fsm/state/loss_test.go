@@ -8,17 +8,14 @@ func TestAcceptLoss(t *testing.T) {
 	}
 	// lost leaves p, which alone has the repository, out.
 	lost := func(w *fixture) {
-		w.must(alpha, open(PrimaryOnly, "p"))
-		w.must(alpha, deleting(DeletedSet, "p"))
-		w.must(alpha, closing(false))
+		w.must(alpha, open(PrimaryOnly, "p"), deleting(DeletedSet, "p"), closing(false))
 		w.out("p", WhyDead)
 	}
 	runRows(t, []row{
 		{name: "one that is behind", given: lost, do: accept("q"), entry: "behind p+r"},
 		{name: "one that is not", given: given(open(Open), markBehind("p"), closing(false)), do: accept("p"), entry: "behind q+r"},
 		{name: "in-doubt intents stay", given: func(w *fixture) {
-			w.must(beta, scoped(500, true, "p", "q"))
-			w.must(beta, closing(true))
+			w.must(beta, scoped(500, true, "p", "q"), closing(true))
 			lost(w)
 		}, do: func(w *fixture) Command {
 			c := accept("q")(w)
@@ -32,13 +29,11 @@ func TestAcceptLoss(t *testing.T) {
 		}, do: accept("q"), refused: RefusedBusy},
 		{name: "one that no copy in doubt is onto", given: func(w *fixture) {
 			lost(w)
-			w.must(beta, scoped(500, true, "q"))
-			w.must(beta, closing(true))
+			w.must(beta, scoped(500, true, "q"), closing(true))
 		}, do: accept("r"), entry: "in doubt(2) 500ms refs on q, behind p+q"},
 		{name: "another doubt has ended", given: func(w *fixture) {
 			lost(w)
-			w.must(beta, scoped(500, true, "q"))
-			w.must(beta, closing(true))
+			w.must(beta, scoped(500, true, "q"), closing(true))
 		}, do: func(w *fixture) Command {
 			c := accept("q")(w)
 			c.AcceptLoss.Ended = []DoubtRef{{beta, w.entry().Intent(beta).InDoubt.At - 1}}
@@ -53,13 +48,11 @@ func TestAcceptLoss(t *testing.T) {
 		{name: "a live intent of another", given: func(w *fixture) { w.must(beta, open(PrimaryOnly)); lost(w) }, do: accept("q"),
 			refused: RefusedBusy},
 		{name: "one that is out, while one is in sync", given: func(w *fixture) {
-			w.must(alpha, open(Open))
-			w.must(alpha, closing(true))
+			w.must(alpha, open(Open), closing(true))
 			w.out("q", WhyDead)
 		}, do: accept("q"), refused: RefusedState},
 		{name: "a fenced one, while one is in sync", given: func(w *fixture) {
-			w.must(alpha, open(Open))
-			w.must(alpha, closing(true))
+			w.must(alpha, open(Open), closing(true))
 			w.fence("q")
 		}, do: accept("q"), refused: RefusedState},
 		{name: "a backfilling one", given: func(w *fixture) { lost(w); w.must(alpha, reach("r", "new")) }, do: accept("r"),
@@ -80,9 +73,7 @@ func TestAcceptLoss_ofAPrimaryThatIsAdvanced(t *testing.T) {
 	w.must(beta, advance("q", "p"))
 	w.must(alpha, Command{Retire: &Retire{Incarnation: beta, Proof: ProofOperator}})
 	accept := &AcceptLoss{Key: Key{vs, repo}, Storage: "p"}
-	if r := w.try(alpha, Command{AcceptLoss: accept}); r.Refusal == nil || r.Refusal.Reason != RefusedBusy {
-		t.Errorf("before its bound: got %v, want refused (busy)", r.Refusal)
-	}
+	w.refuses(alpha, Command{AcceptLoss: accept}, RefusedBusy)
 	accept.Ended = []DoubtRef{{beta, w.entry().Intent(beta).InDoubt.At}}
 	w.must(alpha, Command{AcceptLoss: accept})
 	if p, ok := w.PrimaryOf(Key{vs, repo}); !ok || p.Name != "p" {
@@ -93,9 +84,7 @@ func TestAcceptLoss_ofAPrimaryThatIsAdvanced(t *testing.T) {
 // TestAcceptLoss_healsFromTheChosenOne goes on to a clean repository.
 func TestAcceptLoss_healsFromTheChosenOne(t *testing.T) {
 	w := newFixture(t)
-	w.must(beta, open(PrimaryOnly, "p"))
-	w.must(beta, markBehind("p"))
-	w.must(beta, closing(true))
+	w.must(beta, open(PrimaryOnly, "p"), markBehind("p"), closing(true))
 	w.out("p", WhyDead)
 	if !w.VirtualStorage(vs).Unavailable(w.entry()) {
 		t.Fatal("the repository is available")
@@ -104,11 +93,9 @@ func TestAcceptLoss_healsFromTheChosenOne(t *testing.T) {
 	if p, ok := w.PrimaryOf(Key{vs, repo}); !ok || p.Name != "r" {
 		t.Fatalf("the primary is %q (%t), want r", p.Name, ok)
 	}
-	w.must(alpha, reach("p", "disk-p"))
-	w.must(alpha, open(Open, "p", "q"))
+	w.must(alpha, reach("p", "disk-p"), open(Open, "p", "q"))
 	w.must(alpha, resolveDoubt(w, "r"))
-	w.must(alpha, markInSync(w.Index, "p", "q"))
-	w.must(alpha, closing(false))
+	w.must(alpha, markInSync(w.Index, "p", "q"), closing(false))
 	if e := w.entry(); e != nil {
 		t.Errorf("got %q, want a clean repository", e)
 	}
@@ -119,9 +106,7 @@ func TestAcceptLoss_healsFromTheChosenOne(t *testing.T) {
 func TestAcceptLoss_ofOneThatIsOut(t *testing.T) {
 	for disk, want := range map[string]string{"disk-p": "behind q+r", "new": "behind p+q+r"} {
 		w := newFixture(t)
-		w.must(alpha, open(PrimaryOnly, "p"))
-		w.must(alpha, markBehind("p"))
-		w.must(alpha, closing(false))
+		w.must(alpha, open(PrimaryOnly, "p"), markBehind("p"), closing(false))
 		w.out("p", WhyDead)
 		w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "p"}})
 		if _, ok := w.PrimaryOf(Key{vs, repo}); ok {
@@ -137,9 +122,7 @@ func TestAcceptLoss_ofOneThatIsOut(t *testing.T) {
 // TestAcceptLoss_isInTheHistory with the repository, the storage and who wanted it.
 func TestAcceptLoss_isInTheHistory(t *testing.T) {
 	w := newFixture(t)
-	w.must(beta, open(PrimaryOnly, "p"))
-	w.must(beta, markBehind("p"))
-	w.must(beta, closing(true))
+	w.must(beta, open(PrimaryOnly, "p"), markBehind("p"), closing(true))
 	w.out("p", WhyDead)
 	w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "q", By: "operator: accept-dataloss (alice@desk): disk gone"}})
 	h := w.VirtualStorage(vs).History

@@ -14,8 +14,7 @@ func (w *fixture) acceptLoss(path, storage string) {
 	w.must(alpha, paths(open(PrimaryOnly, "p"), path))
 	behind := markBehind("p")
 	behind.MarkBehind.Paths = []string{path}
-	w.must(alpha, behind)
-	w.must(alpha, paths(closing(false), path))
+	w.must(alpha, behind, paths(closing(false), path))
 	w.must(alpha, Command{AcceptLoss: &AcceptLoss{
 		Key: Key{vs, path}, Storage: storage, By: "operator: accept-dataloss (alice@desk): disk gone", NotCompared: []string{"r"},
 		GivenUp: []Conflict{{Storage: "p", Primary: storage, Differing: 1, Sample: []DifferingReference{{Name: "refs/heads/main", Here: "a", There: "b"}}}},

@@ -52,14 +52,10 @@ func TestPause(t *testing.T) {
 		"resume by nobody":   {Resume: &Resume{By: "\xff"}},
 		"resume of bad name": {Resume: &Resume{VirtualStorage: "\x00"}},
 	} {
-		if r := newFixture(t).try(alpha, c); r.Refusal == nil || r.Refusal.Reason != RefusedInvalid {
-			t.Errorf("%s: got %v, want refused (%s)", name, r.Refusal, RefusedInvalid)
-		}
+		t.Run(name, func(t *testing.T) { newFixture(t).refuses(alpha, c, RefusedInvalid) })
 	}
 	for _, c := range []Command{pause("x"), resume("x")} {
-		if r := newFixture(t).try(alpha, c); r.Refusal == nil || r.Refusal.Reason != RefusedUnknown {
-			t.Errorf("%s: got %v, want refused (%s)", describeCommand(c), r.Refusal, RefusedUnknown)
-		}
+		newFixture(t).refuses(alpha, c, RefusedUnknown)
 	}
 }
 
@@ -88,8 +84,7 @@ func TestVirtualStorage_historyTellsWhoAsked(t *testing.T) {
 	fence := w.Index
 	c = w.admitting("", "p")
 	c.Admit.By = "operator: promote q"
-	w.must(alpha, c)
-	w.must(alpha, Command{Pause: &Pause{Why: "maintenance", By: "operator"}})
+	w.must(alpha, c, Command{Pause: &Pause{Why: "maintenance", By: "operator"}})
 	h := w.VirtualStorage(vs).History
 	for i, want := range []Change{
 		{Index: fence, Epoch: 4, Storage: "p", To: Fenced, Why: WhySwitchover, By: "operator: promote q"},

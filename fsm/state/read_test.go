@@ -10,8 +10,7 @@ import (
 
 func TestState_Each(t *testing.T) {
 	w := newFixture(t)
-	w.must(alpha, Command{Define: &Define{VirtualStorage: "v2", Storages: []string{"p"}}})
-	w.must(alpha, paths(open(Open), "b", "a/b", "a"))
+	w.must(alpha, Command{Define: &Define{VirtualStorage: "v2", Storages: []string{"p"}}}, paths(open(Open), "b", "a/b", "a"))
 	elsewhere := paths(open(Open), "c")
 	elsewhere.Open.VirtualStorage = "v2"
 	w.must(alpha, elsewhere)
@@ -137,8 +136,7 @@ func TestEntry_intents(t *testing.T) {
 
 func TestRouting_doesNotAllocate(t *testing.T) {
 	w := newFixture(t)
-	w.must(alpha, open(Open))
-	w.must(alpha, markBehind("p", "q"))
+	w.must(alpha, open(Open), markBehind("p", "q"))
 	k := Key{vs, "@hashed/6b/86/" + strings.Repeat("6b86b273ff34fce19d6b804eff5a3f57", 2) + ".git"}
 	if n := testing.AllocsPerRun(100, func() {
 		v := w.VirtualStorage(vs)
@@ -166,8 +164,7 @@ func TestState_Behind(t *testing.T) {
 		}
 	}
 	behind(0, 0, 0)
-	w.must(alpha, paths(open(Open), repo, "b.git"))
-	w.must(alpha, paths(markBehind("p"), repo, "b.git"))
+	w.must(alpha, paths(open(Open), repo, "b.git"), paths(markBehind("p"), repo, "b.git"))
 	before := w.State
 	behind(0, 2, 2)
 	w.must(alpha, markInSync(w.Index, "q"))
@@ -199,9 +196,7 @@ func TestState_Shrunk(t *testing.T) {
 	is("an intent", last)
 	r := w.must(alpha, markBehind("p", "q")).Index
 	is("behind", r)
-	w.must(beta, open(Open))
-	w.must(beta, markBehind("p", "q"))
-	w.must(beta, closing(false))
+	w.must(beta, open(Open), markBehind("p", "q"), closing(false))
 	is("behind before", r)
 	q := w.must(alpha, markBehind("p")).Index
 	is("one more", q)
@@ -215,8 +210,7 @@ func TestState_Shrunk(t *testing.T) {
 	w.admit(WhyDead, "q")
 	out := w.Index
 	is("one is out", out)
-	w.must(alpha, open(Open))
-	w.must(alpha, markBehind("p"))
+	w.must(alpha, open(Open), markBehind("p"))
 	is("what is out falls behind", out)
 
 	restored, err := ReadSnapshot(strings.NewReader(snapshotOf(t, w.State)))
@@ -300,10 +294,7 @@ func TestState_Check_findsWhatIsBroken(t *testing.T) {
 		"targets not sorted":      entry(func(e *Entry) { e.Intents[0].Targets = []string{"q", "p"} }),
 	} {
 		w := newFixture(t)
-		w.must(alpha, open(Open, "p"))
-		w.must(alpha, closing(true))
-		w.must(alpha, open(Open, "p"))
-		w.must(alpha, markBehind("p"))
+		w.must(alpha, open(Open, "p"), closing(true), open(Open, "p"), markBehind("p"))
 		s := *w.State
 		breaks(&s)
 		if err := s.Check(); err == nil {

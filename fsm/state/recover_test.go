@@ -25,9 +25,7 @@ func TestState_Recover(t *testing.T) {
 	}{
 		{name: "nothing is listed", want: "p serving, q backfilling, r backfilling"},
 		{name: "the primary of a repository serves on", given: func(w *fixture) {
-			w.must(alpha, open(Open))
-			w.must(alpha, markBehind("p"))
-			w.must(alpha, closing(false))
+			w.must(alpha, open(Open), markBehind("p"), closing(false))
 			w.fence("p")
 			w.admit("", "p") // q is the primary of all others
 		}, want: "q serving, r backfilling, p serving", entry: "behind q+r, conflict q", beside: "p"},
@@ -37,10 +35,8 @@ func TestState_Recover(t *testing.T) {
 		{name: "several serve on", given: func(w *fixture) {
 			w.must(alpha, Command{Open: &OpenIntent{VirtualStorage: vs, Paths: []string{"other.git"}, Kind: Open}})
 			w.must(alpha, Command{MarkBehind: &MarkBehind{VirtualStorage: vs, Paths: []string{"other.git"}, Primary: "p", Epoch: w.VirtualStorage(vs).Epoch, Agreeing: []string{"p"}}})
-			w.must(alpha, Command{Close: &CloseIntent{VirtualStorage: vs, Paths: []string{"other.git"}}})
-			w.must(alpha, open(Open))
-			w.must(alpha, markBehind("p", "q"))
-			w.must(alpha, closing(false))
+			w.must(alpha, Command{Close: &CloseIntent{VirtualStorage: vs, Paths: []string{"other.git"}}}, open(Open))
+			w.must(alpha, markBehind("p", "q"), closing(false))
 			w.fence("p")
 			w.admit("", "p")
 		}, want: "q serving, r backfilling, p serving", entry: "in doubt(19) 1000ms on p+q+r, behind r", beside: "p"},
@@ -112,8 +108,7 @@ func TestState_Recover_drainedIsComparedWhenItReturns(t *testing.T) {
 	w.out("p", WhyDrained)
 	w.State = w.Recover(recovery(w.State))
 	inc := w.must(0, Command{Register: &Register{ID: "a", ClusterID: "recovered"}}).Incarnation
-	w.must(inc, Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "p"}})
-	w.must(inc, reach("p", "disk-p"))
+	w.must(inc, Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "p"}}, reach("p", "disk-p"))
 	if got := w.VirtualStorage(vs).Storage("p").State; got != Backfilling {
 		t.Errorf("it is %s", got)
 	}
@@ -248,9 +243,7 @@ func TestState_Recover_replacesEveryFormerCluster(t *testing.T) {
 // kept. What it has of all others may be what a lost entry called behind.
 func TestState_Recover_whatReturnsIsCompared(t *testing.T) {
 	w := newFixture(t)
-	w.must(alpha, open(Open))
-	w.must(alpha, markBehind("p"))
-	w.must(alpha, closing(false))
+	w.must(alpha, open(Open), markBehind("p"), closing(false))
 	w.out("p", WhyDead)
 	w.State = w.Recover(recovery(w.State))
 	p := w.VirtualStorage(vs).Storage("p")

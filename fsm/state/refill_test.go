@@ -16,9 +16,7 @@ func TestRefill(t *testing.T) {
 		{name: "serving", do: refill, refused: RefusedState},
 		{name: "fenced", given: fenced("p"), do: refill, refused: RefusedState},
 		{name: "it alone has a repository", given: func(w *fixture) {
-			for _, c := range []Command{open(Open), markBehind("p"), closing(false)} {
-				w.must(alpha, c)
-			}
+			w.must(alpha, open(Open), markBehind("p"), closing(false))
 			w.out("p", WhyDead)
 		}, do: refill, refused: RefusedInUse},
 		{name: "no such storage", do: do(Command{Refill: &Refill{VirtualStorage: vs, Storage: "x"}}), refused: RefusedUnknown},
@@ -31,9 +29,7 @@ func TestRefill(t *testing.T) {
 // entry of the ledger lists it as behind, it does not return by itself, and the history says who.
 func TestRefill_countsForNothing(t *testing.T) {
 	w := newFixture(t)
-	for _, c := range []Command{open(Open), markBehind("p", "q"), closing(false)} {
-		w.must(alpha, c)
-	}
+	w.must(alpha, open(Open), markBehind("p", "q"), closing(false))
 	w.out("p", WhyDrained)
 	if why := w.WhyNotRefilled(vs, "p"); why != nil {
 		t.Fatal(why)

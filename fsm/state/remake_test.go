@@ -83,9 +83,7 @@ func TestRemake_isAChange(t *testing.T) {
 func TestRemake_onTheSameDisk(t *testing.T) {
 	w := &fixture{t: t, State: &State{}}
 	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}})
-	w.must(alpha, define("p", "q"))
-	w.must(alpha, reach("p", "disk"))
-	w.must(alpha, reach("q", "disk"))
+	w.must(alpha, define("p", "q"), reach("p", "disk"), reach("q", "disk"))
 	w.fill("q")
 	w.must(alpha, open(Open, "p", "q"))
 	if got := w.try(alpha, stepDown(w.Index, "p")); reasonOf(got) != RefusedLast {

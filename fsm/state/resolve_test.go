@@ -16,23 +16,19 @@ func TestMarkInSync(t *testing.T) {
 		{name: "keeps deleted while one is", given: given(open(Open), deleting(DeletedSet, "p")),
 			do: now("r"), entry: "open(1), behind q, deleted"},
 		{name: "an in-doubt intent of another does not block", given: func(w *fixture) {
-			w.must(beta, open(Open))
-			w.must(beta, closing(true))
+			w.must(beta, open(Open), closing(true))
 			behind(w, "r")
 		}, do: now("r"), entry: "open(1), in doubt(2) on r"},
 		{name: "beside doubt it joins the targets", given: func(w *fixture) {
 			behind(w, "q", "r")
-			w.must(beta, open(Open, "p"))
-			w.must(beta, closing(true))
+			w.must(beta, open(Open, "p"), closing(true))
 		}, do: now("r"), entry: "open(1), in doubt(2) on p+r, behind q"},
 		{name: "a backfilling storage", given: func(w *fixture) {
 			w.must(alpha, reach("r", "new"))
-			w.must(alpha, compared(w.VirtualStorage(vs).Storage("r")))
-			w.must(alpha, open(Open))
+			w.must(alpha, compared(w.VirtualStorage(vs).Storage("r")), open(Open))
 		}, do: now("r"), entry: "open(1)"},
 		{name: "a backfilling storage that is not compared", given: func(w *fixture) {
-			w.must(alpha, reach("r", "new"))
-			w.must(alpha, open(Open))
+			w.must(alpha, reach("r", "new"), open(Open))
 		}, do: now("r"), refused: RefusedState},
 
 		{name: "changed since", given: rBehind, do: func(w *fixture) Command { return markInSync(w.entry().Changed-1, "r") },
@@ -67,8 +63,7 @@ func leftInDoubt(w *fixture) {
 }
 
 func leftInDoubtOn(w *fixture, targets ...string) {
-	w.must(beta, open(Open, targets...))
-	w.must(beta, closing(true))
+	w.must(beta, open(Open, targets...), closing(true))
 	w.must(alpha, open(Open))
 }
 
@@ -124,8 +119,7 @@ func TestResolveDoubt(t *testing.T) {
 			do: by("p", "q", "r"), entry: "open(1)"},
 		{name: "the primary lacks it", given: leftInDoubt, do: lacks("q", "r"), entry: "open(1), behind p"},
 		{name: "what the authority has is not deleted", given: func(w *fixture) {
-			w.must(alpha, open(Open))
-			w.must(alpha, deleting(DeletedSet, "p", "q"))
+			w.must(alpha, open(Open), deleting(DeletedSet, "p", "q"))
 			leftInDoubt(w)
 		}, do: lacks("q"), entry: "open(1), behind p+r"},
 		{name: "own in-doubt intent", given: given(open(Open), closing(true), open(Open)), do: by("p"),
@@ -167,8 +161,7 @@ func TestResolveDoubt(t *testing.T) {
 func TestResolveDoubt_leavesNothingOnceEqualAndClosed(t *testing.T) {
 	w := newFixture(t)
 	leftInDoubt(w)
-	w.must(alpha, resolveDoubt(w, "p", "q", "r"))
-	w.must(alpha, closing(false))
+	w.must(alpha, resolveDoubt(w, "p", "q", "r"), closing(false))
 	if e := w.entry(); e != nil {
 		t.Errorf("got %q, want a clean repository", e)
 	}

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"fmt"
 	"reflect"
 	"testing"
 )
@@ -25,19 +24,8 @@ func runRows(t *testing.T, rows []row) {
 			if r.given != nil {
 				r.given(w)
 			}
-			before := w.entry()
-			got := w.try(max(r.by, alpha), r.do(w))
-			if r.refused != "" {
-				if got.Refusal == nil || got.Refusal.Reason != r.refused {
-					t.Fatalf("got %v, want refused (%s)", got.Refusal, r.refused)
-				}
-				if !reflect.DeepEqual(w.entry(), before) {
-					t.Errorf("a refused command changed %q to %q", before, w.entry())
-				}
+			if !w.applies(t, max(r.by, alpha), r.do(w), r.refused, func() any { return w.entry() }) {
 				return
-			}
-			if got.Refusal != nil {
-				t.Fatal(got.Refusal)
 			}
 			if got := w.entry().String(); got != r.entry {
 				t.Errorf("got %q, want %q", got, r.entry)
@@ -47,6 +35,20 @@ func runRows(t *testing.T, rows []row) {
 			}
 		})
 	}
+}
+
+// applies tells whether a command is applied: it is unless a reason to refuse it is given. A refused
+// one changes nothing of what is looked at.
+func (w *fixture) applies(t *testing.T, by Incarnation, c Command, refused Reason, look func() any) bool {
+	t.Helper()
+	before := look()
+	if got := w.try(by, c); reasonOf(got) != refused {
+		t.Fatalf("got %v, want %q", got.Refusal, refused)
+	}
+	if after := look(); refused != "" && !reflect.DeepEqual(after, before) {
+		t.Errorf("a refused command changed %+v to %+v", before, after)
+	}
+	return refused == ""
 }
 
 // stateRow is a row of a table of commands that change states: what is
@@ -69,19 +71,8 @@ func runStateRows(t *testing.T, rows []stateRow) {
 			if r.given != nil {
 				r.given(w)
 			}
-			before := fmt.Sprintf("%+v", w.VirtualStorages)
-			got := w.try(alpha, r.do(w))
-			if r.refused != "" {
-				if got.Refusal == nil || got.Refusal.Reason != r.refused {
-					t.Fatalf("got %v, want refused (%s)", got.Refusal, r.refused)
-				}
-				if after := fmt.Sprintf("%+v", w.VirtualStorages); after != before {
-					t.Errorf("a refused command changed %s to %s", before, after)
-				}
+			if !w.applies(t, alpha, r.do(w), r.refused, func() any { return w.VirtualStorages }) {
 				return
-			}
-			if got.Refusal != nil {
-				t.Fatal(got.Refusal)
 			}
 			if w.succession() != r.want {
 				t.Errorf("got %q, want %q", w.succession(), r.want)

@@ -39,83 +39,47 @@ func TestDefine_sortsVirtualStorages(t *testing.T) {
 // TestDefine covers changes of p, q, r, which all serve unless given otherwise.
 func TestDefine(t *testing.T) {
 	dead := func(name string) func(*fixture) { return func(w *fixture) { w.out(name, WhyDead) } }
-	for _, r := range []struct {
-		name    string
-		given   func(*fixture)
-		list    []string
-		refused Reason
-		want    string
-		entry   string
-	}{
-		{name: "the same", list: []string{"p", "q", "r"}, want: "p serving, q serving, r serving", entry: "clean"},
-		{name: "in other order", list: []string{"r", "q", "p"}, want: "p serving, q serving, r serving", entry: "clean"},
-		{name: "a new one", list: []string{"s", "p", "q", "r"},
-			want: "p serving, q serving, r serving, s backfilling new", entry: "clean"},
-		{name: "a new one is behind where marked", given: given(open(Open)), list: []string{"p", "q", "r", "s"},
+	runStateRows(t, []stateRow{
+		{name: "the same", do: do(define("p", "q", "r")), want: "p serving, q serving, r serving"},
+		{name: "in other order", do: do(define("r", "q", "p")), want: "p serving, q serving, r serving"},
+		{name: "a new one", do: do(define("s", "p", "q", "r")),
+			want: "p serving, q serving, r serving, s backfilling new"},
+		{name: "a new one is behind where marked", given: given(open(Open)), do: do(define("p", "q", "r", "s")),
 			want: "p serving, q serving, r serving, s backfilling new", entry: "open(1), behind s"},
-		{name: "a new one is behind where in doubt", given: given(open(Open), closing(true)), list: []string{"p", "q", "r", "s"},
+		{name: "a new one is behind where in doubt", given: given(open(Open), closing(true)), do: do(define("p", "q", "r", "s")),
 			want: "p serving, q serving, r serving, s backfilling new", entry: "in doubt(1), behind s"},
 		{name: "a new one is behind where another is", given: given(open(Open), markBehind("p", "q"), closing(false)),
-			list: []string{"p", "q", "r", "s"},
+			do:   do(define("p", "q", "r", "s")),
 			want: "p serving, q serving, r serving, s backfilling new", entry: "behind r+s"},
-		{name: "one less", list: []string{"p", "q"}, want: "p serving, q serving", entry: "clean"},
+		{name: "one less", do: do(define("p", "q")), want: "p serving, q serving"},
 		{name: "one less is forgotten", given: given(open(Open, "q", "r"), markBehind("p"), closing(true), open(Open, "r")),
-			list: []string{"p", "q"}, want: "p serving, q serving", entry: "open(1) on r, in doubt(1) on q+r, behind q"},
+			do: do(define("p", "q")), want: "p serving, q serving", entry: "open(1) on r, in doubt(1) on q+r, behind q"},
 		{name: "an empty entry vanishes", given: given(open(Open), markBehind("p", "q"), closing(false)),
-			list: []string{"p", "q"}, want: "p serving, q serving", entry: "clean"},
-		{name: "one replaced", list: []string{"p", "q", "s"}, want: "p serving, q serving, s backfilling new", entry: "clean"},
-		{name: "the last is out", given: dead("p"), list: []string{"q", "r"}, want: "q serving, r serving", entry: "clean"},
-		{name: "the primary", list: []string{"q", "r"}, refused: RefusedInUse},
-		{name: "the fenced primary", given: func(w *fixture) { w.fence("p") }, list: []string{"q", "r"}, refused: RefusedInUse},
-		{name: "the primary since another is out", given: dead("p"), list: []string{"p", "r"}, refused: RefusedInUse},
+			do: do(define("p", "q")), want: "p serving, q serving"},
+		{name: "one replaced", do: do(define("p", "q", "s")), want: "p serving, q serving, s backfilling new"},
+		{name: "the last is out", given: dead("p"), do: do(define("q", "r")), want: "q serving, r serving"},
+		{name: "the primary", do: do(define("q", "r")), refused: RefusedInUse},
+		{name: "the fenced primary", given: func(w *fixture) { w.fence("p") }, do: do(define("q", "r")), refused: RefusedInUse},
+		{name: "the primary since another is out", given: dead("p"), do: do(define("p", "r")), refused: RefusedInUse},
 		{name: "the only one not behind", given: func(w *fixture) {
 			w.out("p", WhyDead)
 			w.must(alpha, open(Open))
 			w.must(alpha, markBehind("q")) // r is behind as well
 			w.must(alpha, reach("p", "disk-p"))
 			w.switchover("q", "r")
-		}, list: []string{"p", "r"}, refused: RefusedInUse},
+		}, do: do(define("p", "r")), refused: RefusedInUse},
 		{name: "the only two not behind", given: func(w *fixture) {
 			w.out("p", WhyDead)
-			w.must(alpha, open(Open))
-			w.must(alpha, markBehind("q", "r"))
-			w.must(alpha, reach("p", "disk-p"))
+			w.must(alpha, open(Open), markBehind("q", "r"), reach("p", "disk-p"))
 			w.switchover("q", "r")
-		}, list: []string{"p"}, refused: RefusedInUse},
-		{name: "a fenced one that is not the primary", given: func(w *fixture) { w.fence("q") }, list: []string{"p", "r"},
+		}, do: do(define("p")), refused: RefusedInUse},
+		{name: "a fenced one that is not the primary", given: func(w *fixture) { w.fence("q") }, do: do(define("p", "r")),
 			refused: RefusedInUse},
-		{name: "all that serve", given: func(w *fixture) { w.fence("p") }, list: []string{"p"}, refused: RefusedLast},
-		{name: "none", refused: RefusedInvalid},
-		{name: "one twice", list: []string{"p", "q", "r", "p"}, refused: RefusedInvalid},
-		{name: "one without a name", list: []string{"p", "q", "r", ""}, refused: RefusedInvalid},
-	} {
-		t.Run(r.name, func(t *testing.T) {
-			w := newFixture(t)
-			if r.given != nil {
-				r.given(w)
-			}
-			before := w.succession()
-			got := w.try(alpha, define(r.list...))
-			if r.refused != "" {
-				if got.Refusal == nil || got.Refusal.Reason != r.refused {
-					t.Fatalf("got %v, want refused (%s)", got.Refusal, r.refused)
-				}
-				if w.succession() != before {
-					t.Errorf("a refused command made %q", w.succession())
-				}
-				return
-			}
-			if got.Refusal != nil {
-				t.Fatal(got.Refusal)
-			}
-			if w.succession() != r.want {
-				t.Errorf("got %q, want %q", w.succession(), r.want)
-			}
-			if got := w.entry().String(); got != r.entry {
-				t.Errorf("got %q, want %q", got, r.entry)
-			}
-		})
-	}
+		{name: "all that serve", given: func(w *fixture) { w.fence("p") }, do: do(define("p")), refused: RefusedLast},
+		{name: "none", do: do(define()), refused: RefusedInvalid},
+		{name: "one twice", do: do(define("p", "q", "r", "p")), refused: RefusedInvalid},
+		{name: "one without a name", do: do(define("p", "q", "r", "")), refused: RefusedInvalid},
+	})
 }
 
 // TestRejoin covers q, which serves after p and before r unless given otherwise.
@@ -174,11 +138,8 @@ func TestRejoin(t *testing.T) {
 
 func TestRejoin_anotherDiskIsBehindForTheWholeLedger(t *testing.T) {
 	w := newFixture(t)
-	w.must(alpha, paths(open(Open), "marked", "in doubt", "behind"))
-	w.must(alpha, paths(closing(true), "in doubt"))
-	w.must(alpha, paths(markBehind("p", "q"), "behind"))
-	w.must(alpha, paths(closing(false), "behind"))
-	w.must(alpha, reach("q", "new"))
+	w.must(alpha, paths(open(Open), "marked", "in doubt", "behind"), paths(closing(true), "in doubt"))
+	w.must(alpha, paths(markBehind("p", "q"), "behind"), paths(closing(false), "behind"), reach("q", "new"))
 	for path, want := range map[string]string{
 		"marked":   "open(1), behind q",
 		"in doubt": "in doubt(1), behind q",

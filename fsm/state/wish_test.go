@@ -32,9 +32,7 @@ func TestWish(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newFixture(t)
-			w.must(alpha, open(Open, "p", "q"))
-			w.must(alpha, markBehind("p"))
-			w.must(alpha, wish(5000))
+			w.must(alpha, open(Open, "p", "q"), markBehind("p"), wish(5000))
 			row.then(w)
 			e := w.entry()
 			if has := e != nil && e.Wish != nil; has != row.want {
@@ -49,11 +47,7 @@ func TestWish(t *testing.T) {
 
 func TestWish_refused(t *testing.T) {
 	w := newFixture(t)
-	if r := w.try(alpha, wish(5000)); r.Refusal == nil || r.Refusal.Reason != RefusedUnknown {
-		t.Errorf("for a clean repository: %v", r.Refusal)
-	}
+	w.refuses(alpha, wish(5000), RefusedUnknown)
 	w.must(alpha, open(Open))
-	if r := w.try(alpha, wish(maxWish+1)); r.Refusal == nil || r.Refusal.Reason != RefusedInvalid {
-		t.Errorf("for too long: %v", r.Refusal)
-	}
+	w.refuses(alpha, wish(maxWish+1), RefusedInvalid)
 }
