@@ -1,12 +1,10 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"runtime"
@@ -22,16 +20,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/proxy/storage"
+	"praefect/test/attack/wire"
 )
 
-// attacker is a client that speaks HTTP/2 frame by frame.
+// attacker is a client that speaks HTTP/2 frame by frame, and counts the frames of the server.
 type attacker struct {
-	conn    net.Conn
-	framer  *http2.Framer
-	headers bytes.Buffer
-	encoder *hpack.Encoder
-	stream  uint32
-	gone    chan struct{} // closed when the server has closed the connection
+	*wire.Client
+	gone chan struct{} // closed when the server has closed the connection
 
 	mu   sync.Mutex
 	seen map[http2.FrameType]int // frames of the server; guarded by mu
@@ -44,18 +39,15 @@ func (w *fixture) attack() *attacker {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	a := &attacker{conn: conn, framer: http2.NewFramer(conn, conn), stream: 1, gone: make(chan struct{}), seen: make(map[http2.FrameType]int)}
-	a.encoder = hpack.NewEncoder(&a.headers)
-	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+	client, err := wire.New(conn)
+	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := a.framer.WriteSettings(); err != nil {
-		w.t.Fatal(err)
-	}
+	a := &attacker{Client: client, gone: make(chan struct{}), seen: make(map[http2.FrameType]int)}
 	go func() {
 		defer close(a.gone)
 		for {
-			frame, err := a.framer.ReadFrame()
+			frame, err := a.Framer.ReadFrame()
 			if err != nil {
 				return
 			}
@@ -69,26 +61,6 @@ func (w *fixture) attack() *attacker {
 		<-a.gone
 	})
 	return a
-}
-
-// open begins a call, and returns the id of its stream.
-func (a *attacker) open(method, token string, more ...hpack.HeaderField) (uint32, error) {
-	a.headers.Reset()
-	fields := []hpack.HeaderField{
-		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: method},
-		{Name: ":authority", Value: "praefect"}, {Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"},
-	}
-	if token != "" {
-		fields = append(fields, hpack.HeaderField{Name: "authorization", Value: token})
-	}
-	for _, f := range append(fields, more...) {
-		if err := a.encoder.WriteField(f); err != nil {
-			return 0, err
-		}
-	}
-	id := a.stream
-	a.stream += 2
-	return id, a.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: a.headers.Bytes(), EndHeaders: true})
 }
 
 // cost is the most that an attack costs the process while it runs.
@@ -164,9 +136,9 @@ func TestAttack_rapidReset(t *testing.T) {
 					a := w.attack()
 					running.Go(func() {
 						for range tc.calls {
-							id, err := a.open(tc.method, tc.token())
+							id, err := a.Open(tc.method, tc.token())
 							if err == nil {
-								err = a.framer.WriteRSTStream(id, http2.ErrCodeCancel)
+								err = a.Framer.WriteRSTStream(id, http2.ErrCodeCancel)
 							}
 							if err != nil {
 								return // it was cut off
@@ -196,11 +168,11 @@ func TestAttack_rejectedWithADeadline(t *testing.T) {
 		for range 50 { // connections, one after the other: each is cut off
 			a := w.attack()
 			for range 200 {
-				if _, err := a.open(gitalypb.RefService_RefExists_FullMethodName, "", endless); err != nil {
+				if _, err := a.Open(gitalypb.RefService_RefExists_FullMethodName, "", endless); err != nil {
 					break
 				}
 			}
-			_ = a.conn.Close()
+			_ = a.Close()
 			<-a.gone
 		}
 	}
@@ -245,9 +217,9 @@ func TestAttack_unfinishedMessages(t *testing.T) {
 			const size, calls = 4<<20 - 5, 300
 			costOf(t, func() {
 				a := w.attack()
-				_ = a.conn.SetWriteDeadline(time.Now().Add(time.Second)) // the server may read slowly
+				_ = a.SetWriteDeadline(time.Now().Add(time.Second)) // the server may read slowly
 				for range calls {
-					id, err := a.open(method, "")
+					id, err := a.Open(method, "")
 					if err != nil {
 						return
 					}
@@ -255,7 +227,7 @@ func TestAttack_unfinishedMessages(t *testing.T) {
 					for sent := 0; sent < size; {
 						chunk := make([]byte, 16<<10)
 						chunk = append(message, chunk[:min(len(chunk)-len(message), size-sent)]...)
-						if err := a.framer.WriteData(id, false, chunk); err != nil {
+						if err := a.Framer.WriteData(id, false, chunk); err != nil {
 							return
 						}
 						sent, message = sent+len(chunk), nil

@@ -17,18 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"praefect/proxy/storage"
-
+	"praefect/test/attack/wire"
 	"praefect/test/workload"
 )
-
-// wire is a client that speaks HTTP/2 frame by frame.
-type wire struct {
-	net.Conn
-	framer  *http2.Framer
-	headers bytes.Buffer
-	encoder *hpack.Encoder
-	stream  uint32
-}
 
 // yieldToInstances gives the thread of an attacker the lowest priority: elsewhere an attacker has
 // a host of its own, and takes no processor from the target. The thread ends with the
@@ -48,50 +39,19 @@ func dial(ctx context.Context, addr string) (net.Conn, error) {
 	return conn, nil
 }
 
-func dialHTTP2(ctx context.Context, addr string) (*wire, error) {
+// dialHTTP2 connects likewise, with HTTP/2.
+func dialHTTP2(ctx context.Context, addr string) (*wire.Client, error) {
 	conn, err := dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{Conn: conn, framer: http2.NewFramer(conn, nil), stream: 1}
-	w.encoder = hpack.NewEncoder(&w.headers)
 	go func() { _, _ = io.Copy(io.Discard, conn) }() // until it is closed
-	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
-		return nil, err
-	}
-	return w, w.framer.WriteSettings()
-}
-
-// open begins a call; an empty token is none.
-func (w *wire) open(method, token string, more ...hpack.HeaderField) (uint32, error) {
-	w.headers.Reset()
-	fields := []hpack.HeaderField{
-		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: method},
-		{Name: ":authority", Value: "praefect"}, {Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"},
-	}
-	if token != "" {
-		fields = append(fields, hpack.HeaderField{Name: "authorization", Value: token})
-	}
-	for _, f := range append(fields, more...) {
-		if err := w.encoder.WriteField(f); err != nil {
-			return 0, err
-		}
-	}
-	id, block := w.stream, w.headers.Bytes()
-	w.stream += 2
-	const most = 16 << 10 // in one frame
-	err := w.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block[:min(most, len(block))], EndHeaders: len(block) <= most})
-	for block = block[min(most, len(block)):]; err == nil && len(block) > 0; {
-		n := min(most, len(block))
-		err = w.framer.WriteContinuation(id, len(block) == n, block[:n])
-		block = block[n:]
-	}
-	return id, err
+	return wire.New(conn)
 }
 
 // again lets n attackers do the same until ctx ends, each on a new connection as soon as it
 // was cut off.
-func again(ctx context.Context, n int, addr string, attack func(*wire) error) error {
+func again(ctx context.Context, n int, addr string, attack func(*wire.Client) error) error {
 	var running sync.WaitGroup
 	for range n {
 		running.Go(func() {
@@ -117,51 +77,51 @@ const existsMethod = gitalypb.RepositoryService_RepositoryExists_FullMethodName
 // rapidReset opens calls and takes them back at once.
 func rapidReset(withToken bool) func(context.Context, *harness) error {
 	return func(ctx context.Context, w *harness) error {
-		return again(ctx, 4, w.victim.Addr, func(a *wire) error {
+		return again(ctx, 4, w.victim.Addr, func(a *wire.Client) error {
 			token := ""
 			if withToken {
 				token = storage.Token(w.c.Token, time.Now())
 			}
-			id, err := a.open(existsMethod, token)
+			id, err := a.Open(existsMethod, token)
 			if err != nil {
 				return err
 			}
-			return a.framer.WriteRSTStream(id, http2.ErrCodeCancel)
+			return a.Framer.WriteRSTStream(id, http2.ErrCodeCancel)
 		})
 	}
 }
 
 // rejectedWithDeadline makes calls without the token that may take 11,000 years.
 func rejectedWithDeadline(ctx context.Context, w *harness) error {
-	return again(ctx, 4, w.victim.Addr, func(a *wire) error {
-		_, err := a.open(existsMethod, "", hpack.HeaderField{Name: "grpc-timeout", Value: "99999999H"})
+	return again(ctx, 4, w.victim.Addr, func(a *wire.Client) error {
+		_, err := a.Open(existsMethod, "", hpack.HeaderField{Name: "grpc-timeout", Value: "99999999H"})
 		return err
 	})
 }
 
 // healthWatch opens streams that never end, without the token.
 func healthWatch(ctx context.Context, w *harness) error {
-	return again(ctx, 10, w.victim.Addr, func(a *wire) error {
-		id, err := a.open("/grpc.health.v1.Health/Watch", "")
+	return again(ctx, 10, w.victim.Addr, func(a *wire.Client) error {
+		id, err := a.Open("/grpc.health.v1.Health/Watch", "")
 		if err != nil {
 			return err
 		}
-		return a.framer.WriteData(id, true, make([]byte, 5)) // an empty message
+		return a.Framer.WriteData(id, true, make([]byte, 5)) // an empty message
 	})
 }
 
 // unfinishedMessages announces messages of 4 MiB, and sends all of each but the last byte.
 func unfinishedMessages(ctx context.Context, w *harness) error {
 	const size = 4<<20 - 5
-	return again(ctx, 10, w.victim.Addr, func(a *wire) error {
-		id, err := a.open(gitalypb.RepositoryService_CreateRepository_FullMethodName, "")
+	return again(ctx, 10, w.victim.Addr, func(a *wire.Client) error {
+		id, err := a.Open(gitalypb.RepositoryService_CreateRepository_FullMethodName, "")
 		if err != nil {
 			return err
 		}
 		message := binary.BigEndian.AppendUint32([]byte{0}, size)
 		for sent := 0; sent < size; {
 			chunk := append(message, make([]byte, min(16<<10-len(message), size-sent))...)
-			if err := a.framer.WriteData(id, false, chunk); err != nil {
+			if err := a.Framer.WriteData(id, false, chunk); err != nil {
 				return err
 			}
 			sent, message = sent+len(chunk), nil
@@ -174,12 +134,12 @@ func unfinishedMessages(ctx context.Context, w *harness) error {
 func longHeaders(ctx context.Context, w *harness) error {
 	long, longest := strings.Repeat("x", 100<<10), strings.Repeat("x", 8<<20)
 	turn := 0
-	return again(ctx, 1, w.victim.Addr, func(a *wire) error {
+	return again(ctx, 1, w.victim.Addr, func(a *wire.Client) error {
 		id := long
 		if turn++; turn%10 == 0 {
 			id = longest
 		}
-		_, err := a.open(existsMethod, storage.Token(w.c.Token, time.Now()), hpack.HeaderField{Name: "x-gitlab-correlation-id", Value: id})
+		_, err := a.Open(existsMethod, storage.Token(w.c.Token, time.Now()), hpack.HeaderField{Name: "x-gitlab-correlation-id", Value: id})
 		return err
 	})
 }

@@ -120,10 +120,10 @@ func endlessDeadlines(ctx context.Context, w *harness) error {
 				return err
 			}
 			for range 25 {
-				id, err := a.open(gitalypb.OperationService_UserCommitFiles_FullMethodName, storage.Token(w.c.Token, time.Now()),
+				id, err := a.Open(gitalypb.OperationService_UserCommitFiles_FullMethodName, storage.Token(w.c.Token, time.Now()),
 					hpack.HeaderField{Name: "grpc-timeout", Value: timeout})
 				if err == nil {
-					err = a.framer.WriteData(id, false, message)
+					err = a.Framer.WriteData(id, false, message)
 				}
 				if err != nil {
 					return err
