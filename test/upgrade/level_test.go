@@ -14,7 +14,7 @@ import (
 	"praefect/fsm/state"
 	"praefect/test/cluster"
 	"praefect/test/must"
-	"praefect/test/workload"
+	"praefect/test/scenario"
 )
 
 // patience bounds each wait on a busy machine.
@@ -25,16 +25,12 @@ const patience = 2 * time.Minute
 // may come back. When all have it the level rises by itself; the former program then stays out,
 // says why, and leaves its disk as it is. No request fails meanwhile.
 func TestCluster_levelRisesWhenAllInstancesHaveIt(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
-	defer cancel()
 	next, present := filepath.Join(t.TempDir(), "next"), keepPresent(t)
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags=nextlevel", "-ldflags=-w -X main.version=next", "-o", next, "praefect/cmd/"+cluster.Praefect)
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags=nextlevel", "-ldflags=-w -X main.version=next", "-o", next, "praefect/cmd/"+cluster.Praefect)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the next release: %v: %s", err, out)
 	}
-	seeds, err := workload.NewSeeds(ctx, t.TempDir(), repositories)
-	must.Succeed(t, err)
-	c := cluster.Run(t, cluster.Options{Instances: 3, Balancer: true, Binaries: programs, Disk: seeds.Disk, Settings: settings})
+	ctx, c, seeds := begin(t, settings)
 	traffic := startLoad(ctx, t, c, seeds)
 	install := func(i *cluster.Instance, program string) {
 		t.Helper()
@@ -48,12 +44,12 @@ func TestCluster_levelRisesWhenAllInstancesHaveIt(t *testing.T) {
 	last := c.Instances[2]
 	upgrade(c.Instances[0], next)
 	upgrade(c.Instances[1], next)
-	levelIs(ctx, t, c, state.Level)
+	levelIs(t, c, state.Level)
 	upgrade(c.Instances[1], present) // the way back
-	levelIs(ctx, t, c, state.Level)
+	levelIs(t, c, state.Level)
 	upgrade(c.Instances[1], next)
 	upgrade(last, next)
-	levelIs(ctx, t, c, state.Level+1)
+	levelIs(t, c, state.Level+1)
 
 	install(last, present)
 	waiting, stop := context.WithTimeout(ctx, patience)
@@ -72,26 +68,14 @@ func TestCluster_levelRisesWhenAllInstancesHaveIt(t *testing.T) {
 	must.Succeed(t, replace(programs.Path(cluster.Praefect), next))
 	must.Succeed(t, last.Start())
 	must.Succeed(t, last.WaitReady(ctx))
-	levelIs(ctx, t, c, state.Level+1)
-	traffic.Stop()
-	if f := traffic.Figures(workload.Window{}); f.Writes == 0 || f.Reads == 0 || f.WritesFailed+f.ReadsFailed > 0 {
-		t.Errorf("%d writes, %d failed; %d reads, %d failed: %v", f.Writes, f.WritesFailed, f.Reads, f.ReadsFailed, f.Faults)
-	}
-	must.Succeed(t, c.WaitConverged(ctx))
-	if err := traffic.Verify(ctx); err != nil {
-		t.Error(err)
-	}
+	levelIs(t, c, state.Level+1)
+	fine(ctx, t, c, traffic)
 }
 
 // levelIs waits until every instance says that the cluster has the feature level.
-func levelIs(ctx context.Context, t *testing.T, c *cluster.Cluster, level int) {
+func levelIs(t *testing.T, c *cluster.Cluster, level int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		var missing error
+	scenario.Within(t, patience, fmt.Sprintf("the feature level is %d", level), func(ctx context.Context) (missing error) {
 		for _, i := range c.Instances {
 			answer, err := i.Admin().RaftStatus(ctx)
 			if err == nil && answer.FeatureLevel != level {
@@ -99,13 +83,6 @@ func levelIs(ctx context.Context, t *testing.T, c *cluster.Cluster, level int) {
 			}
 			missing = errors.Join(missing, err)
 		}
-		if missing == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("the feature level is not %d: %v", level, missing)
-		case <-tick.C:
-		}
-	}
+		return missing
+	})
 }

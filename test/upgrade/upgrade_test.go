@@ -11,7 +11,6 @@ import (
 	"praefect/test/cluster"
 	"praefect/test/must"
 	"praefect/test/runbook"
-	"praefect/test/workload"
 )
 
 const (
@@ -30,11 +29,7 @@ func TestMain(m *testing.M) { os.Exit(cluster.Main(m, &programs)) }
 // fails, and nothing that was acknowledged is lost.
 func TestCluster_rollsForthAndBack(t *testing.T) {
 	before := buildOf(t, "previous")
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
-	defer cancel()
-	seeds, err := workload.NewSeeds(ctx, t.TempDir(), repositories)
-	must.Succeed(t, err)
-	c := cluster.Run(t, cluster.Options{Instances: 3, Balancer: true, Binaries: programs, Disk: seeds.Disk, Settings: settings})
+	ctx, c, seeds := begin(t, settings)
 	page, root := runbook.Open(t, "upgrade.md"), t.TempDir()
 	roll := func(what, block string) {
 		t.Helper()
@@ -56,16 +51,7 @@ func TestCluster_rollsForthAndBack(t *testing.T) {
 	roll("back", "back")
 	roll("forth again", "upgrade")
 	page.CarryOut(runbook.OnInstance(c, c.Instances[0], root), "look")
-	traffic.Stop()
-	f := traffic.Figures(workload.Window{})
-	t.Logf("%d writes and %d reads", f.Writes, f.Reads)
-	if f.Writes == 0 || f.Reads == 0 || f.WritesFailed+f.ReadsFailed > 0 {
-		t.Errorf("%d writes, %d failed; %d reads, %d failed: %v", f.Writes, f.WritesFailed, f.Reads, f.ReadsFailed, f.Faults)
-	}
-	must.Succeed(t, c.WaitConverged(ctx))
-	if err := traffic.Verify(ctx); err != nil {
-		t.Error(err)
-	}
+	fine(ctx, t, c, traffic)
 }
 
 // replace puts another program at the path, in one step: an instance may be
