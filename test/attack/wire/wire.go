@@ -1,6 +1,6 @@
-// Package wire owns a client that speaks HTTP/2 frame by frame, so that it can do what no library
-// lets a client do. It promises to send what it is told and to read nothing by itself. Attacks on a
-// cluster, and their short forms in tests, may use it.
+// Package wire owns a client that speaks HTTP/2 frame by frame: no library lets a client attack a
+// server. It promises to send the frames that its caller asks for, and to read nothing by itself.
+// Attacks on a cluster, and their short forms in tests, may use it.
 package wire
 
 import (
