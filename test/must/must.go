@@ -2,7 +2,7 @@
 // test stops at once, at the line of the caller. All tests may call it.
 package must
 
-// TB is what both a testing.TB and a check of properties offer.
+// TB is the part of a testing.TB that a check of properties offers too.
 type TB interface {
 	Helper()
 	Fatal(args ...any)

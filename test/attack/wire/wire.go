@@ -15,7 +15,7 @@ import (
 // Client is one connection. Make one with New.
 type Client struct {
 	net.Conn
-	// Framer writes frames, and reads those of the server.
+	// Framer writes frames, and reads the frames of the server.
 	Framer  *http2.Framer
 	headers bytes.Buffer
 	encoder *hpack.Encoder
