@@ -127,6 +127,7 @@ func (t transfers) run() (figures, error) {
 		}
 	}
 	return figures{
+		ofDirect(t.name, 1, speed), // before the speeds are sorted
 		of(t.name, direct, 1, "MB/s", speed[direct]), of(t.name, proxied, 1, "MB/s", speed[proxied]),
 		of(t.name+"_cpu_per_gb", proxied, 1, "s", cpu),
 	}, nil

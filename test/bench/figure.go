@@ -40,6 +40,15 @@ func of(name, path string, clients int, unit string, samples []float64) figure {
 	}
 }
 
+// ofDirect is one transfer in shares of the direct one of the same round.
+func ofDirect(name string, clients int, speed map[string][]float64) figure {
+	shares := make([]float64, len(speed[proxied]))
+	for round, value := range speed[proxied] {
+		shares[round] = value / speed[direct][round]
+	}
+	return of(name+"_of_direct", proxied, clients, "of direct", shares)
+}
+
 func (f figures) find(name, path string, clients int) (figure, bool) {
 	for _, one := range f {
 		if one.Name == name && one.Path == path && one.Clients == clients {

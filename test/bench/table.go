@@ -39,6 +39,10 @@ var rows = []row{
 	{"blob of 2 MB from nodes, of direct", "node_blob_of_direct", 1, 0.92, true},
 	{"", "node_blob_of_direct", 16, 0.98, true},
 	{"bulk, storage in memory, processor time per GB, s", "cpu_per_gb", 1, 0.70, false},
+	{"push of 10 MB to three storages in memory, of three direct ones", "upload_to_three_of_direct", 1, 0.90, true},
+	{"", "upload_to_three_of_direct", 16, 0.90, true},
+	{"clone over a sidechannel, storage in memory, of direct", "clone_sidechannel_of_direct", 1, 0.85, true},
+	{"`git clone`, of direct", "clone_git_of_direct", 1, 0.92, true},
 }
 
 // table prints, in Markdown, the rows that were measured: the median, and the least and the most in brackets.
