@@ -198,3 +198,32 @@ func TestRelay_storageFails(t *testing.T) {
 		t.Errorf("got %v and %q", err, said)
 	}
 }
+
+// The buffer grows for a client that takes full ones, once, and for no other.
+func TestPiece_growsForAKeenClient(t *testing.T) {
+	p := &piece{buffer: make([]byte, 4), most: 8}
+	for range 10 * keenPieces {
+		p.passed(3)
+	}
+	for range keenPieces - 1 {
+		p.passed(4)
+	}
+	if len(p.buffer) != 4 {
+		t.Fatalf("it has %d bytes before", len(p.buffer))
+	}
+	p.passed(4)
+	grown := &p.buffer[0]
+	for range 2 * keenPieces {
+		p.passed(8)
+	}
+	if len(p.buffer) != 8 || &p.buffer[0] != grown {
+		t.Errorf("it has %d bytes after", len(p.buffer))
+	}
+	fixed := &piece{buffer: make([]byte, 4)}
+	for range 2 * keenPieces {
+		fixed.passed(4)
+	}
+	if len(fixed.buffer) != 4 {
+		t.Errorf("one that does not grow has %d bytes", len(fixed.buffer))
+	}
+}
