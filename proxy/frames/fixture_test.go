@@ -162,10 +162,9 @@ func (s *site) handle(_ any, ss grpc.ServerStream) error {
 
 // testPolicy diverts all methods of the service read.
 type testPolicy struct {
-	backend func() *Backend
-	change  func(*Diversion)
-
 	mu      sync.Mutex
+	backend *Backend // nil passes all calls
+	change  func(*Diversion)
 	results []Result
 	passed  int
 	dropped int
@@ -177,7 +176,9 @@ func (p *testPolicy) May(_ net.Conn, fields []hpack.HeaderField) (any, bool) {
 
 func (p *testPolicy) Divert(call any, first []byte) *Diversion {
 	fields := call.([]hpack.HeaderField)
-	b := p.backend()
+	p.mu.Lock()
+	b, change := p.backend, p.change
+	p.mu.Unlock()
 	if b == nil {
 		return nil
 	}
@@ -202,8 +203,8 @@ func (p *testPolicy) Divert(call any, first []byte) *Diversion {
 	if timeout, ok := Timeout(fields); ok {
 		d.Deadline = time.Now().Add(timeout)
 	}
-	if p.change != nil {
-		p.change(d)
+	if change != nil {
+		change(d)
 	}
 	return d
 }
@@ -212,6 +213,13 @@ func (p *testPolicy) Dropped(any, time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dropped++
+}
+
+// set has the policy decide in another way.
+func (p *testPolicy) set(b *Backend, change func(*Diversion)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.backend, p.change = b, change
 }
 
 func (p *testPolicy) counts() (ended, passed, dropped int) {
@@ -287,7 +295,7 @@ func newFixture(t testing.TB, change func(*setup)) *fixture {
 	x := &fixture{t: t, storage: newSite("storage"), proxy: newSite("grpc")}
 	x.storageServer, x.storageAddr = x.serve(x.storage, nil, s.storage)
 	x.backend = x.dialBackend(s)
-	x.policy = &testPolicy{backend: func() *Backend { return x.backend }}
+	x.policy = &testPolicy{backend: x.backend}
 	creds := frontCredentials{insecure.NewCredentials(), x.policy, s.cfg, s.direct, func(f *Front) {
 		x.mu.Lock()
 		defer x.mu.Unlock()
@@ -300,6 +308,13 @@ func newFixture(t testing.TB, change func(*setup)) *fixture {
 		x.storageServer.Stop()
 	})
 	return x
+}
+
+// front is the Front of the first client.
+func (x *fixture) front() *Front {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.fronts[0]
 }
 
 func (x *fixture) serve(s *site, creds credentials.TransportCredentials, opts []grpc.ServerOption) (*grpc.Server, string) {

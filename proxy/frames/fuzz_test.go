@@ -78,7 +78,7 @@ func anyClient(t *testing.T, b []byte, seed uint64) {
 		maxStreams: 3, window: 1 << 20, initial: defaultWindow,
 	}
 	backend.cfg.setDefaults()
-	policy := &testPolicy{backend: func() *Backend { return backend }}
+	policy := &testPolicy{backend: backend}
 	front := NewFront(newScript(append([]byte(http2.ClientPreface), b...), seed), policy, Config{MaxHeader: 4 << 10})
 	var got []byte
 	p := make([]byte, 1+seed%500)
@@ -147,7 +147,7 @@ func passedClient(t *testing.T, body []byte, seed uint64) {
 			in = appendPing(in, 0, make([]byte, 8))
 		}
 	}
-	front := NewFront(newScript(in, seed), &testPolicy{backend: func() *Backend { return nil }}, Config{Hold: time.Hour})
+	front := NewFront(newScript(in, seed), &testPolicy{}, Config{Hold: time.Hour})
 	var got []byte
 	p := make([]byte, 1+random.IntN(4000))
 	for {

@@ -23,34 +23,43 @@ func (f *Front) hold(id uint32, fields []hpack.HeaderField, kept any) {
 
 // heldData takes a DATA frame of a held call.
 func (f *Front) heldData(in *inbound, h head, payload []byte) error {
-	f.mu.Lock()
-	c := f.calls[h.id] // only the reader takes held calls away
-	f.mu.Unlock()
-	if c == nil {
-		return nil
-	}
-	padded := h.flags.Has(http2.FlagDataPadded)
 	payload, err := unpad(h, payload)
 	if err != nil {
 		return err
 	}
 	end := h.flags & http2.FlagDataEndStream
-	c.padding += int64(h.length - len(payload))
-	if len(payload) == 0 && end == 0 {
-		c.empty++
+	f.mu.Lock()
+	c := f.calls[h.id]
+	if c == nil {
+		f.mu.Unlock()
+		return nil // it was cut
 	}
-	if c.first == nil {
-		c.first = make([]byte, 0, wanted(payload))
+	odd, whole := c.add(payload, int64(h.length-len(payload)))
+	if odd = odd || end != 0 && !whole; end != 0 && !odd {
+		c.state = asked
 	}
-	c.first = append(c.first, payload...)
-	whole, odd := judge(c.first)
+	f.mu.Unlock()
 	switch {
-	case padded || odd || c.empty > maxEmpty || end != 0 && !whole:
+	case odd:
 		f.passCall(in, c, end)
 	case end != 0:
 		f.divert(in, c)
 	}
 	return nil
+}
+
+// add keeps DATA of a held call, and tells whether the call cannot be diverted, or the message is whole. mu is held.
+func (c *call) add(payload []byte, padding int64) (odd, whole bool) {
+	c.padding += padding
+	if len(payload) == 0 {
+		c.empty++ // the last frame may have none
+	}
+	if c.first == nil {
+		c.first = make([]byte, 0, wanted(payload))
+	}
+	c.first = append(c.first, payload...)
+	whole, odd = judge(c.first)
+	return odd || padding > 0 || c.empty > maxEmpty, whole
 }
 
 // maxEmpty is how many empty frames a held call may have.
@@ -77,11 +86,8 @@ func judge(first []byte) (whole, odd bool) {
 	return have == n, n > maxFirst || have > n
 }
 
-// divert asks the policy where a held call goes, and sends it there.
+// divert asks the policy where a call goes that was held, and sends it there.
 func (f *Front) divert(in *inbound, c *call) {
-	f.mu.Lock()
-	c.state = asked
-	f.mu.Unlock()
 	d := f.policy.Divert(c.kept, c.first[prefixLen:])
 	if d == nil {
 		f.passCall(in, c, http2.FlagDataEndStream)

@@ -98,7 +98,7 @@ func (f *Front) headerFrame(in *inbound, h head, payload []byte) error {
 
 // maxUnread is how many bytes may wait for a client that reads nothing before its calls are passed: gRPC's server counts a call
 // until its answer is written, but a diverted one ends when its answer is queued.
-const maxUnread = 1 << 20
+const maxUnread = 8 << 20
 
 // illegalID is a stream id that makes gRPC's server refuse the connection as it refuses headers that begin no call.
 const illegalID = 2

@@ -130,7 +130,7 @@ func TestFront_storageGoesAway(t *testing.T) {
 // TestFront_deadline ends a call whose storage does not know its deadline.
 func TestFront_deadline(t *testing.T) {
 	x := newFixture(t, nil)
-	x.policy.change = func(d *Diversion) { d.Deadline = time.Now().Add(100 * time.Millisecond) }
+	x.policy.set(x.backend, func(d *Diversion) { d.Deadline = time.Now().Add(100 * time.Millisecond) })
 	conn := x.client()
 	began := time.Now()
 	for _, method := range []string{"Wait", "Half"} {
@@ -181,7 +181,7 @@ func TestFront_gracefulStop(t *testing.T) {
 			close(stopped)
 		}()
 		eventually(t, "gRPC's server goes away", func() bool {
-			f := x.fronts[0]
+			f := x.front()
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			return f.away
@@ -192,7 +192,7 @@ func TestFront_gracefulStop(t *testing.T) {
 				t.Errorf("a write: %v", a.err)
 			}
 		}
-		eventually(t, "gRPC's server has closed", func() bool { return x.fronts[0].gracefully() })
+		eventually(t, "gRPC's server has closed", func() bool { return x.front().gracefully() })
 		close(x.storage.release)
 		for range 3 {
 			if a := receive(t, reads); a.err != nil || a.by() != "storage" {
@@ -215,7 +215,7 @@ func TestFront_stop(t *testing.T) {
 		reads := x.waiting(conn, "/read/Wait", 3, x.storage)
 		if graceful {
 			go x.server.GracefulStop()
-			eventually(t, "gRPC's server has closed", func() bool { return x.fronts[0].gracefully() })
+			eventually(t, "gRPC's server has closed", func() bool { return x.front().gracefully() })
 		}
 		x.server.Stop()
 		for range 3 {
@@ -288,8 +288,8 @@ func TestFront_bounds(t *testing.T) {
 	if a := ask(t.Context(), conn, "/read/Echo", nil); a.err != nil || a.by() != "grpc" {
 		t.Errorf("got %v by %q", a.err, a.by())
 	}
-	if x.fronts[0].Outstanding() != 2 || x.backend.Outstanding() != 2 {
-		t.Errorf("%d and %d calls are under way", x.fronts[0].Outstanding(), x.backend.Outstanding())
+	if x.front().Outstanding() != 2 || x.backend.Outstanding() != 2 {
+		t.Errorf("%d and %d calls are under way", x.front().Outstanding(), x.backend.Outstanding())
 	}
 	close(x.storage.release)
 	for range 2 {
@@ -300,11 +300,11 @@ func TestFront_bounds(t *testing.T) {
 // TestFront_changesHeaders has the policy change the headers of answers.
 func TestFront_changesHeaders(t *testing.T) {
 	x := newFixture(t, nil)
-	x.policy.change = func(d *Diversion) {
+	x.policy.set(x.backend, func(d *Diversion) {
 		d.Headers = func(fields []hpack.HeaderField) []hpack.HeaderField {
 			return append(fields, hpack.HeaderField{Name: "added", Value: "yes"})
 		}
-	}
+	})
 	if a := ask(t.Context(), x.client(), "/read/Echo", nil); strings.Join(a.header.Get("added"), ",") != "yes" {
 		t.Errorf("got %v", a.header)
 	}
@@ -415,7 +415,7 @@ func TestFront_clientReadsNothing(t *testing.T) {
 		}
 	}()
 	eventually(t, "calls are passed", func() bool { return x.proxy.count("RefuseAtLength") > 10 })
-	if n := x.fronts[0].out.length(); n > 2*maxUnread {
+	if n := x.front().out.length(); n > 2*maxUnread {
 		t.Errorf("%d bytes are kept", n)
 	}
 	_ = c.conn.Close()

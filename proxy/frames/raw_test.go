@@ -354,7 +354,7 @@ func TestFront_resets(t *testing.T) {
 		ended, passed, dropped := x.policy.counts()
 		return ended == n*2/3+1 && passed == 0 && dropped == n/3 && x.backend.Outstanding() == 0
 	})
-	f := x.fronts[0]
+	f := x.front()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.calls)+len(f.passed)+len(f.holding) > 0 || f.diverted != 0 {

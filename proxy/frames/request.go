@@ -29,7 +29,7 @@ func (b *Backend) open(to receiver, fields []hpack.HeaderField, message [][]byte
 	case b.away != nil:
 		return nil, b.away
 	case uint64(len(b.streams)) >= uint64(b.maxStreams), size+prefixLen > min(b.window, b.initial),
-		b.maxList > 0 && listSize(fields) > b.maxList, b.out.length() > maxUnread:
+		b.maxList > 0 && listSize(fields) > b.maxList, b.out.length() > maxBackendQueue/8:
 		return nil, ErrFull
 	}
 	s := &stream{backend: b, id: b.nextID, to: to, deadline: deadline, window: firstWindow, limit: firstWindow}
