@@ -54,8 +54,7 @@ func (f *firstCopier) advance(ctx context.Context, key state.Key, primary, sourc
 		return problem
 	}
 	f.metrics.advanced.WithLabelValues(key.VirtualStorage, source).Inc()
-	f.log.Info("the primary lacked what another storage had and was advanced", "virtual_storage", key.VirtualStorage,
-		"relative_path", key.RelativePath, "primary", primary, "source", source)
+	about(f.log, key).Info("the primary lacked what another storage had and was advanced", "primary", primary, "source", source)
 	return errAgain
 }
 

@@ -3,6 +3,7 @@ package replicator
 import (
 	"cmp"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -58,8 +59,7 @@ func (a *alarms) raise(key state.Key, reason AlarmReason, cause error) {
 	}
 	a.mu.Unlock()
 	if !known || before.Reason != reason {
-		a.log.Warn("a repository cannot be repaired", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath,
-			"reason", string(reason), "err", cause)
+		about(a.log, key).Warn("a repository cannot be repaired", "reason", string(reason), "err", cause)
 	}
 }
 
@@ -95,7 +95,7 @@ func (a *alarms) clear(key state.Key) {
 	delete(a.stays, key)
 	a.mu.Unlock()
 	if known {
-		a.log.Info("the repository is repaired after all", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath)
+		about(a.log, key).Info("the repository is repaired after all")
 	}
 }
 
@@ -103,12 +103,7 @@ func (a *alarms) clear(key state.Key) {
 func (a *alarms) list() []Alarm {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	list := make([]Alarm, 0, len(a.raised))
-	for _, alarm := range a.raised {
-		list = append(list, alarm)
-	}
-	slices.SortFunc(list, func(x, y Alarm) int {
+	return slices.SortedFunc(maps.Values(a.raised), func(x, y Alarm) int {
 		return cmp.Or(cmp.Compare(x.VirtualStorage, y.VirtualStorage), cmp.Compare(x.RelativePath, y.RelativePath))
 	})
-	return list
 }

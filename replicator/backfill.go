@@ -165,22 +165,27 @@ func (f *backfiller) backfill(ctx, work context.Context, virtualStorage string, 
 // serve has the backfilled storages serve. One whose backfilling began anew meanwhile
 // is refused, and is backfilled again.
 func (f *backfiller) serve(ctx context.Context, virtualStorage string, backfillings []backfilling) error {
+	return f.propose(ctx, "serves", backfillings, func(b backfilling) state.Command {
+		return state.Command{Rejoin: &state.Rejoin{VirtualStorage: virtualStorage, Storage: b.storage, FilesystemID: b.filesystemID, Backfilled: b.since}}
+	})
+}
+
+// propose has the state say something of each of the storages.
+func (f *backfiller) propose(ctx context.Context, what string, backfillings []backfilling, command func(backfilling) state.Command) error {
 	cmds := make([]state.Command, len(backfillings))
-	for i, backfilled := range backfillings {
-		cmds[i].Rejoin = &state.Rejoin{
-			VirtualStorage: virtualStorage, Storage: backfilled.storage, FilesystemID: backfilled.filesystemID, Backfilled: backfilled.since,
-		}
+	for i, b := range backfillings {
+		cmds[i] = command(b)
 	}
 	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
 	results, err := f.ledger.Propose(ctx, cmds...)
 	if err != nil {
-		return fmt.Errorf("propose that the backfilled storages serve: %w", err)
+		return fmt.Errorf("propose that a backfilled storage %s: %w", what, err)
 	}
 	var refused []error
 	for i, result := range results {
 		if result.Refusal != nil {
-			refused = append(refused, fmt.Errorf("propose that %q serves: %w", backfillings[i].storage, result.Refusal))
+			refused = append(refused, fmt.Errorf("propose that %q %s: %w", backfillings[i].storage, what, result.Refusal))
 		}
 	}
 	return errors.Join(refused...)

@@ -34,8 +34,11 @@ func (c *calls) reachable(virtualStorage, storage string) bool {
 	return err == nil
 }
 
+// rpc makes an RPC about the replica of a storage.
+type rpc func(ctx context.Context, conn grpc.ClientConnInterface, repo *gitalypb.Repository) error
+
 // look makes one RPC that changes nothing.
-func (c *calls) look(ctx context.Context, key state.Key, storage, what string, call func(context.Context, grpc.ClientConnInterface, *gitalypb.Repository) error) error {
+func (c *calls) look(ctx context.Context, key state.Key, storage, what string, call rpc) error {
 	conn, err := c.storages.Conn(key.VirtualStorage, storage)
 	if err != nil {
 		return err
@@ -46,6 +49,21 @@ func (c *calls) look(ctx context.Context, key state.Key, storage, what string, c
 		return fmt.Errorf("%s %q: %w", what, storage, err)
 	}
 	return nil
+}
+
+// change makes one RPC that changes a replica. ctx carries the deadline that the intent records.
+// ended tells whether nothing of it can happen any more.
+func (c *calls) change(ctx context.Context, key state.Key, storage, what string, call rpc) (ended bool, err error) {
+	conn, err := c.storages.Conn(key.VirtualStorage, storage)
+	if err != nil {
+		return true, err
+	}
+	ctx, arrived := c.watch(ctx)
+	err = call(ctx, conn, repository(key, storage))
+	if ended = arrived(err); err != nil {
+		return ended, fmt.Errorf("%s %q: %w", what, storage, err)
+	}
+	return ended, nil
 }
 
 // exists asks a storage whether it has the repository.
@@ -69,51 +87,39 @@ func (c *calls) size(ctx context.Context, key state.Key, storage string) (bytes 
 }
 
 // replicate makes the target's replica equal to the source's; the target
-// fetches from there. ctx carries the deadline that the intent records. ended
-// tells whether nothing of it can happen any more.
+// fetches from there. ctx and ended are as in change.
 func (c *calls) replicate(ctx context.Context, key state.Key, source, target string) (ended bool, err error) {
-	conn, err := c.storages.Conn(key.VirtualStorage, target)
-	if err != nil {
-		return true, err
-	}
 	address, token := c.storages.Server(key.VirtualStorage, source)
 	header, err := serversHeader(source, address, token)
 	if err != nil {
 		return true, err
 	}
-	ctx, arrived := c.watch(metadata.AppendToOutgoingContext(ctx, "gitaly-servers", header))
-	_, err = gitalypb.NewRepositoryServiceClient(conn).ReplicateRepository(ctx, &gitalypb.ReplicateRepositoryRequest{
-		Repository: repository(key, target),
-		Source:     repository(key, source),
+	ctx = metadata.AppendToOutgoingContext(ctx, "gitaly-servers", header)
+	return c.change(ctx, key, target, fmt.Sprintf("replicate from %q to", source), func(ctx context.Context, conn grpc.ClientConnInterface, repo *gitalypb.Repository) error {
+		_, err := gitalypb.NewRepositoryServiceClient(conn).ReplicateRepository(ctx, &gitalypb.ReplicateRepositoryRequest{
+			Repository: repo, Source: repository(key, source),
+		})
+		return err
 	})
-	ended = arrived(err)
-	if err != nil {
-		return ended, fmt.Errorf("replicate from %q to %q: %w", source, target, err)
-	}
-	return ended, nil
 }
 
 // optimize has a storage do the housekeeping of a replica: Gitaly removes there the
-// locks that git left when it was killed. ctx and ended are as in replicate.
+// locks that git left when it was killed. ctx and ended are as in change.
 func (c *calls) optimize(ctx context.Context, key state.Key, storage string) (ended bool, err error) {
-	conn, err := c.storages.Conn(key.VirtualStorage, storage)
-	if err != nil {
-		return true, err
-	}
-	ctx, arrived := c.watch(ctx)
-	_, err = gitalypb.NewRepositoryServiceClient(conn).OptimizeRepository(ctx, &gitalypb.OptimizeRepositoryRequest{Repository: repository(key, storage)})
-	ended = arrived(err)
-	switch code := status.Code(err); {
-	case err == nil, ended && (code == codes.NotFound || code == codes.Unimplemented):
+	ended, err = c.change(ctx, key, storage, "do the housekeeping of the replica on", func(ctx context.Context, conn grpc.ClientConnInterface, repo *gitalypb.Repository) error {
+		_, err := gitalypb.NewRepositoryServiceClient(conn).OptimizeRepository(ctx, &gitalypb.OptimizeRepositoryRequest{Repository: repo})
+		return err
+	})
+	if code := status.Code(err); ended && (code == codes.NotFound || code == codes.Unimplemented) {
 		return ended, nil
 	}
-	return ended, fmt.Errorf("do the housekeeping of the replica on %q: %w", storage, err)
+	return ended, err
 }
 
 // makeWay deletes the references of the target's replica that cannot exist beside the
 // source's and would go with a copy, and tells how many: git does not
 // replace a by a/b in one transaction, so that Gitaly cannot copy. ctx and ended are as in
-// replicate.
+// change.
 func (c *calls) makeWay(ctx context.Context, key state.Key, source, target string) (cleared int, ended bool, err error) {
 	theirs, err := c.names(ctx, key, source)
 	if err != nil {
@@ -123,25 +129,25 @@ func (c *calls) makeWay(ctx context.Context, key state.Key, source, target strin
 	if err != nil {
 		return 0, true, err
 	}
-	req := &gitalypb.DeleteRefsRequest{Repository: repository(key, target)}
+	req := &gitalypb.DeleteRefsRequest{}
 	for _, ref := range plan.RefConflicts(theirs, ours) {
 		req.Refs = append(req.Refs, []byte(ref))
 	}
 	if len(req.Refs) == 0 {
 		return 0, true, nil
 	}
-	conn, err := c.storages.Conn(key.VirtualStorage, target)
-	if err != nil {
-		return 0, true, err
+	complaint := ""
+	ended, err = c.change(ctx, key, target, "delete what is in the way of a copy on", func(ctx context.Context, conn grpc.ClientConnInterface, repo *gitalypb.Repository) error {
+		req.Repository = repo
+		answer, err := gitalypb.NewRefServiceClient(conn).DeleteRefs(ctx, req)
+		complaint = answer.GetGitError()
+		return err
+	})
+	if err == nil && complaint != "" {
+		err = fmt.Errorf("delete what is in the way of a copy on %q: %s", target, complaint)
 	}
-	ctx, arrived := c.watch(ctx)
-	answer, err := gitalypb.NewRefServiceClient(conn).DeleteRefs(ctx, req)
-	ended = arrived(err)
-	if err == nil && answer.GetGitError() != "" {
-		err = errors.New(answer.GetGitError())
-	}
 	if err != nil {
-		return 0, ended, fmt.Errorf("delete what is in the way of a copy on %q: %w", target, err)
+		return 0, ended, err
 	}
 	return len(req.Refs), ended, nil
 }
@@ -177,37 +183,27 @@ func (c *calls) sound(ctx context.Context, key state.Key, storage string) error 
 	return err
 }
 
-// setHead has a replica's HEAD name a reference; ctx and ended are as in replicate.
+// setHead has a replica's HEAD name a reference; ctx and ended are as in change.
 func (c *calls) setHead(ctx context.Context, key state.Key, storage, name string) (ended bool, err error) {
-	conn, err := c.storages.Conn(key.VirtualStorage, storage)
-	if err != nil {
-		return true, err
-	}
-	ctx, arrived := c.watch(ctx)
-	_, err = gitalypb.NewRepositoryServiceClient(conn).WriteRef(ctx, &gitalypb.WriteRefRequest{
-		Repository: repository(key, storage), Ref: []byte("HEAD"), Revision: []byte(name),
+	return c.change(ctx, key, storage, fmt.Sprintf("have HEAD name %q on", name), func(ctx context.Context, conn grpc.ClientConnInterface, repo *gitalypb.Repository) error {
+		_, err := gitalypb.NewRepositoryServiceClient(conn).WriteRef(ctx, &gitalypb.WriteRefRequest{
+			Repository: repo, Ref: []byte("HEAD"), Revision: []byte(name),
+		})
+		return err
 	})
-	ended = arrived(err)
-	if err != nil {
-		return ended, fmt.Errorf("have HEAD on %q name %q: %w", storage, name, err)
-	}
-	return ended, nil
 }
 
 // remove removes the replica of a storage, if there is one; ctx and ended are as in
-// replicate.
+// change.
 func (c *calls) remove(ctx context.Context, key state.Key, storage string) (ended bool, err error) {
-	conn, err := c.storages.Conn(key.VirtualStorage, storage)
-	if err != nil {
-		return true, err
+	ended, err = c.change(ctx, key, storage, "remove the repository from", func(ctx context.Context, conn grpc.ClientConnInterface, repo *gitalypb.Repository) error {
+		_, err := gitalypb.NewRepositoryServiceClient(conn).RemoveRepository(ctx, &gitalypb.RemoveRepositoryRequest{Repository: repo})
+		return err
+	})
+	if ended && status.Code(err) == codes.NotFound {
+		return ended, nil
 	}
-	ctx, arrived := c.watch(ctx)
-	_, err = gitalypb.NewRepositoryServiceClient(conn).RemoveRepository(ctx, &gitalypb.RemoveRepositoryRequest{Repository: repository(key, storage)})
-	ended = arrived(err)
-	if err != nil && !(ended && status.Code(err) == codes.NotFound) {
-		return ended, fmt.Errorf("remove the repository from %q: %w", storage, err)
-	}
-	return ended, nil
+	return ended, err
 }
 
 func repository(key state.Key, storage string) *gitalypb.Repository {

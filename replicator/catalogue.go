@@ -83,10 +83,7 @@ func (c *cataloguer) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		batch := c.take()
 		if len(batch) == 0 {
-			select {
-			case <-c.wake:
-			case <-ctx.Done():
-			}
+			await(ctx, c.wake)
 			continue
 		}
 		if err := c.see(ctx, batch); err != nil && ctx.Err() == nil {
@@ -117,7 +114,7 @@ func (c *cataloguer) see(ctx context.Context, keys []state.Key) error {
 		has, err := c.exists(ctx, key)
 		switch {
 		case err != nil:
-			c.log.Debug("a repository is not catalogued now", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "err", err)
+			about(c.log, key).Debug("a repository is not catalogued now", "err", err)
 		case has:
 			there = append(there, queue.Key(key))
 		default:

@@ -1,6 +1,9 @@
 package replicator
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Config sets the pace and the bounds of repairs. Fields that are 0 get a
 // default, unless their comment gives 0 a meaning.
@@ -95,52 +98,30 @@ type Config struct {
 
 // withDefaults returns the configuration with all defaults filled in.
 func (c Config) withDefaults() Config {
-	if c.Name == "" {
-		c.Name = "praefect"
-	}
-	for _, number := range []struct {
-		value    *int
-		fallback int
-	}{
-		{&c.Workers, 4},
-		{&c.EnqueueLimit, 10_000},
-		{&c.PauseTries, 5},
-		{&c.Attempts, 10},
-		{&c.RemakeAfter, 3},
-		{&c.RemakeLimit, 2},
-		{&c.RemakeMost, 10},
-		{&c.BackfillWorkers, 4},
-		{&c.BackfillTries, 5},
-	} {
-		if *number.value <= 0 {
-			*number.value = number.fallback
-		}
-	}
-	for _, duration := range []struct {
-		value    *time.Duration
-		fallback time.Duration
-	}{
-		{&c.Lease, 30 * time.Second},
-		{&c.PollInterval, time.Second},
-		{&c.QueueTimeout, 10 * time.Second},
-		{&c.DeadRetry, time.Hour},
-		{&c.CopyFloor, 30 * time.Second},
-		{&c.CopyTimeout, time.Hour},
-		{&c.LookTimeout, time.Minute},
-		{&c.RetryMin, time.Second},
-		{&c.RetryMax, 5 * time.Minute},
-		{&c.BackfillRetry, time.Minute},
-		{&c.RemakeAgain, time.Hour},
-		{&c.CatalogueInterval, 24 * time.Hour},
-		{&c.CatalogueDelay, 5 * time.Minute},
-		{&c.StopGrace, 5 * time.Second},
-	} {
-		if *duration.value == 0 {
-			*duration.value = duration.fallback
-		}
-	}
-	if c.CopyRate <= 0 {
-		c.CopyRate = 4 << 20
-	}
+	c.Name = cmp.Or(c.Name, "praefect")
+	c.Workers = cmp.Or(max(c.Workers, 0), 4)
+	c.EnqueueLimit = cmp.Or(max(c.EnqueueLimit, 0), 10_000)
+	c.PauseTries = cmp.Or(max(c.PauseTries, 0), 5)
+	c.Attempts = cmp.Or(max(c.Attempts, 0), 10)
+	c.RemakeAfter = cmp.Or(max(c.RemakeAfter, 0), 3)
+	c.RemakeLimit = cmp.Or(max(c.RemakeLimit, 0), 2)
+	c.RemakeMost = cmp.Or(max(c.RemakeMost, 0), 10)
+	c.BackfillWorkers = cmp.Or(max(c.BackfillWorkers, 0), 4)
+	c.BackfillTries = cmp.Or(max(c.BackfillTries, 0), 5)
+	c.CopyRate = cmp.Or(max(c.CopyRate, 0), 4<<20)
+	c.Lease = cmp.Or(c.Lease, 30*time.Second)
+	c.PollInterval = cmp.Or(c.PollInterval, time.Second)
+	c.QueueTimeout = cmp.Or(c.QueueTimeout, 10*time.Second)
+	c.DeadRetry = cmp.Or(c.DeadRetry, time.Hour)
+	c.CopyFloor = cmp.Or(c.CopyFloor, 30*time.Second)
+	c.CopyTimeout = cmp.Or(c.CopyTimeout, time.Hour)
+	c.LookTimeout = cmp.Or(c.LookTimeout, time.Minute)
+	c.RetryMin = cmp.Or(c.RetryMin, time.Second)
+	c.RetryMax = cmp.Or(c.RetryMax, 5*time.Minute)
+	c.BackfillRetry = cmp.Or(c.BackfillRetry, time.Minute)
+	c.RemakeAgain = cmp.Or(c.RemakeAgain, time.Hour)
+	c.CatalogueInterval = cmp.Or(c.CatalogueInterval, 24*time.Hour)
+	c.CatalogueDelay = cmp.Or(c.CatalogueDelay, 5*time.Minute)
+	c.StopGrace = cmp.Or(c.StopGrace, 5*time.Second)
 	return c
 }

@@ -33,8 +33,7 @@ func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *s
 		}
 		if cause := recover(); cause != nil {
 			res.ended, res.err = false, fmt.Errorf("repair of %q panicked: %v", target, cause)
-			r.log.Error("repair panicked", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath,
-				"storage", target, "err", res.err, "stack", string(debug.Stack()))
+			about(r.log, key).Error("repair panicked", "storage", target, "err", res.err, "stack", string(debug.Stack()))
 		}
 	}()
 	copying, settle := r.watched(copying, key, target, still)
@@ -123,16 +122,14 @@ func (r *repairer) replicate(copying context.Context, key state.Key, source, tar
 // replicate does.
 func (r *repairer) clear(copying context.Context, key state.Key, source, target string) (ended bool, err error) {
 	r.metrics.housekept.WithLabelValues(key.VirtualStorage, target).Inc()
-	r.log.Info("copies onto a replica fail; its storage is asked for housekeeping before the next one", "virtual_storage", key.VirtualStorage,
-		"relative_path", key.RelativePath, "storage", target)
+	about(r.log, key).Info("copies onto a replica fail; its storage is asked for housekeeping before the next one", "storage", target)
 	ended, problem := r.calls.optimize(copying, key, target)
 	if !ended {
 		return ended, problem
 	}
 	cleared, ended, err := r.calls.makeWay(copying, key, source, target)
 	if cleared > 0 {
-		r.log.Info("deleted what was in the way of a copy", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath,
-			"storage", target, "references", cleared)
+		about(r.log, key).Info("deleted what was in the way of a copy", "storage", target, "references", cleared)
 	}
 	return ended, errors.Join(problem, err)
 }

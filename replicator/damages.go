@@ -114,7 +114,7 @@ func (v *verifier) mendOne(ctx, work context.Context, key state.Key) {
 		if out.err == nil && out.again == 0 {
 			return
 		}
-		v.log.Info("a damaged replica is not made again yet", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "err", out.err)
+		about(v.log, key).Info("a damaged replica is not made again yet", "err", out.err)
 		pause(ctx, min(max(out.again, busyDelayMin), time.Minute))
 		if ctx.Err() != nil {
 			return

@@ -62,10 +62,7 @@ func (e *enqueuer) run(ctx context.Context) {
 			failures = 0
 		default:
 			failures = 0
-			select {
-			case <-e.wake:
-			case <-ctx.Done():
-			}
+			await(ctx, e.wake)
 		}
 	}
 }
@@ -123,6 +120,14 @@ func (e *enqueuer) putBack(batch []state.Key) {
 	defer e.mu.Unlock()
 	for _, key := range batch {
 		e.pending[key] = struct{}{}
+	}
+}
+
+// await waits for a wake-up, or until ctx ends.
+func await(ctx context.Context, woken <-chan struct{}) {
+	select {
+	case <-woken:
+	case <-ctx.Done():
 	}
 }
 

@@ -157,8 +157,7 @@ func (v *verifier) checkSome(ctx context.Context, key state.Key, storages []stri
 			case errors.Is(err, errNoFsck):
 				continue
 			case err != nil:
-				v.log.Info("the objects of a replica could not be checked", "virtual_storage", key.VirtualStorage,
-					"relative_path", key.RelativePath, "storage", storage, "err", err)
+				about(v.log, key).Info("the objects of a replica could not be checked", "storage", storage, "err", err)
 				continue
 			case complaint != "":
 				damaged[storage] = complaint

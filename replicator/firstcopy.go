@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
@@ -62,22 +60,12 @@ func (s *scan) compareStorage(ctx context.Context, storage string, pools bool) e
 	if !slices.Contains(s.uncompared(), storage) {
 		return nil
 	}
-	group, comparing := errgroup.WithContext(ctx)
-	group.SetLimit(s.cfg.BackfillWorkers)
-	var walkErr error
-	for path, err := range s.calls.walk(comparing, s.virtualStorage, storage) {
-		if err != nil {
-			walkErr = err
-			break
-		}
+	return s.walked(ctx, storage, func(ctx context.Context, path string) error {
 		if key := s.key(path); isPool(key) == pools {
-			group.Go(func() error { return s.compareKey(comparing, key) })
+			return s.compareKey(ctx, key)
 		}
-	}
-	if err := group.Wait(); err != nil {
-		return err // it ended the walk, too
-	}
-	return walkErr
+		return nil
+	})
 }
 
 // compareKey compares the replicas of one repository on all uncompared storages
@@ -116,16 +104,10 @@ func (s *scan) endComparison(ctx context.Context, f backfilling) error {
 	if !slices.Contains(s.uncompared(), f.storage) {
 		return s.current()
 	}
-	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
-	defer cancel()
-	results, err := s.ledger.Propose(ctx, state.Command{Compared: &state.Compared{
-		VirtualStorage: s.virtualStorage, Storage: f.storage, Since: f.since,
-	}})
-	if err != nil {
-		return fmt.Errorf("propose that %q is compared: %w", f.storage, err)
-	}
-	if refusal := results[0].Refusal; refusal != nil {
-		return fmt.Errorf("propose that %q is compared: %w", f.storage, refusal)
+	if err := s.propose(ctx, "is compared", []backfilling{f}, func(f backfilling) state.Command {
+		return state.Command{Compared: &state.Compared{VirtualStorage: s.virtualStorage, Storage: f.storage, Since: f.since}}
+	}); err != nil {
+		return err
 	}
 	s.log.Info("what a storage came with is compared", "virtual_storage", s.virtualStorage, "storage", f.storage)
 	return nil
@@ -238,7 +220,7 @@ func (f *firstCopier) conflict(ctx context.Context, key state.Key, storage strin
 	}); err != nil {
 		return err
 	}
-	log := f.log.With("virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "storage", storage)
+	log := about(f.log, key).With("storage", storage)
 	switch {
 	case decision != plan.FirstConflict:
 		log.Info("a repository is in conflict no longer: the primary contains the replica")
@@ -275,8 +257,7 @@ func (f *firstCopier) recheck(ctx context.Context, virtualStorage string) {
 			return
 		}
 		if err := f.recheckOne(ctx, one.key, one.storage); err != nil && ctx.Err() == nil {
-			f.log.Debug("a conflict could not be compared once more", "virtual_storage", one.key.VirtualStorage,
-				"relative_path", one.key.RelativePath, "storage", one.storage, "err", err)
+			about(f.log, one.key).Debug("a conflict could not be compared once more", "storage", one.storage, "err", err)
 		}
 	}
 }

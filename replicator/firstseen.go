@@ -65,20 +65,15 @@ func (s *firstSeen) run(ctx context.Context, ledger Ledger) {
 	for ctx.Err() == nil {
 		changed := ledger.Changed()
 		s.look(ledger.View().Index)
-		select {
-		case <-changed:
-		case <-ctx.Done():
-		}
+		await(ctx, changed)
 		pause(ctx, firstSeenApart)
 	}
 }
 
 // pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 }

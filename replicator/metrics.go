@@ -53,23 +53,27 @@ type Metrics struct {
 func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 	auto := promauto.With(reg)
 	seconds := []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1500}
+	histogram := func(name, help string) *prometheus.HistogramVec {
+		return auto.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: seconds}, []string{"type"})
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return auto.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	}
+	count := func(name, help string) prometheus.Counter {
+		return auto.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	counts := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return auto.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
 	m := &Metrics{
-		delay: auto.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "gitaly_praefect_replication_delay", Buckets: seconds,
-			Help: "Seconds that replication jobs waited after they were due.",
-		}, []string{"type"}),
-		latency: auto.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "gitaly_praefect_replication_latency", Buckets: seconds,
-			Help: "Seconds that replication jobs ran.",
-		}, []string{"type"}),
-		jobs: auto.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "gitaly_praefect_replication_jobs",
-			Help: "Replicas being changed by a repair now.",
-		}, []string{"virtual_storage", "gitaly_storage", "change_type"}),
-		ended: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "praefect_replication_attempts_total",
-			Help: "Attempts at replication jobs, by how they ended.",
-		}, []string{"virtual_storage", "outcome"}),
+		delay: histogram("gitaly_praefect_replication_delay",
+			"Seconds that replication jobs waited after they were due."),
+		latency: histogram("gitaly_praefect_replication_latency",
+			"Seconds that replication jobs ran."),
+		jobs: gauge("gitaly_praefect_replication_jobs",
+			"Replicas being changed by a repair now.", "virtual_storage", "gitaly_storage", "change_type"),
+		ended: counts("praefect_replication_attempts_total",
+			"Attempts at replication jobs, by how they ended.", "virtual_storage", "outcome"),
 		scheduling: auto.NewHistogram(prometheus.HistogramOpts{
 			Name: "gitaly_praefect_reconciliation_scheduling_seconds", Buckets: seconds,
 			Help: "Seconds that one search for repositories without a job took.",
@@ -78,64 +82,36 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 			Name: "praefect_replication_queue_available",
 			Help: "1 while the replication queue answers.",
 		}),
-		dropped: auto.NewCounter(prometheus.CounterOpts{
-			Name: "praefect_replication_enqueue_dropped_total",
-			Help: "Repositories left to the reconciler because too many waited for the queue.",
-		}),
-		uncatalogued: auto.NewCounter(prometheus.CounterOpts{
-			Name: "praefect_catalogue_dropped_total",
-			Help: "Created or removed repositories that did not reach the catalogue in Postgres; it is compared with the storages later.",
-		}),
-		resolved: auto.NewCounter(prometheus.CounterOpts{
-			Name: "praefect_doubts_resolved_total",
-			Help: "Resolutions of in-doubt intents by comparing replicas.",
-		}),
-		pauses: auto.NewCounter(prometheus.CounterOpts{
-			Name: "praefect_repair_pauses_total",
-			Help: "Repairs for which the writes of a busy repository waited.",
-		}),
-		wishes: auto.NewCounter(prometheus.CounterOpts{
-			Name: "praefect_repair_wishes_total",
-			Help: "Repairs for which the other instances were asked to have their writes of the repository wait.",
-		}),
-		backfilled: auto.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "praefect_backfill_repositories",
-			Help: "Repositories of the scan that backfills storages, by state.",
-		}, []string{"virtual_storage", "state"}),
-		unlike: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "praefect_copies_unlike_total",
-			Help: "Copies that reported success and left the replica different from its source.",
-		}, []string{"virtual_storage", "gitaly_storage"}),
-		advanced: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "praefect_advanced_repositories_total",
-			Help: "Repositories that were copied onto the primary from a storage that was ahead when the cluster began.",
-		}, []string{"virtual_storage", "source"}),
+		dropped: count("praefect_replication_enqueue_dropped_total",
+			"Repositories left to the reconciler because too many waited for the queue."),
+		uncatalogued: count("praefect_catalogue_dropped_total",
+			"Created or removed repositories that did not reach the catalogue in Postgres; it is compared with the storages later."),
+		resolved: count("praefect_doubts_resolved_total",
+			"Resolutions of in-doubt intents by comparing replicas."),
+		pauses: count("praefect_repair_pauses_total",
+			"Repairs for which the writes of a busy repository waited."),
+		wishes: count("praefect_repair_wishes_total",
+			"Repairs for which the other instances were asked to have their writes of the repository wait."),
+		backfilled: gauge("praefect_backfill_repositories",
+			"Repositories of the scan that backfills storages, by state.", "virtual_storage", "state"),
+		unlike: counts("praefect_copies_unlike_total",
+			"Copies that reported success and left the replica different from its source.", "virtual_storage", "gitaly_storage"),
+		advanced: counts("praefect_advanced_repositories_total",
+			"Repositories that were copied onto the primary from a storage that was ahead when the cluster began.", "virtual_storage", "source"),
+		housekept: counts("praefect_repair_housekeeping_total",
+			"Replicas onto which a copy had failed and of which the storage was asked for housekeeping.", "virtual_storage", "gitaly_storage"),
+		waiting: gauge("praefect_repairs_waiting",
+			"Listed repositories with a waiting repair, by reason, as this instance knows it.", "virtual_storage", "reason"),
+		steppedDown: counts("praefect_primaries_stepped_down_total",
+			"Repositories of which the primary took no writes and the next in-sync storage became the primary.", "virtual_storage", "gitaly_storage"),
+		remade: counts("praefect_replicas_remade_total",
+			"Replicas onto which copies failed and that were removed to be copied from nothing.", "virtual_storage", "gitaly_storage"),
+		turnedAway: counts("praefect_repair_turned_away_total",
+			"Repairs put off because enough others copied onto the storage.", "virtual_storage", "gitaly_storage"),
+		stalled: counts("praefect_copies_stalled_total",
+			"Copies that were ended because the replica on the storage showed no progress.", "virtual_storage", "gitaly_storage"),
+		verifying: newVerifierMetrics(auto),
 	}
-	m.housekept = auto.NewCounterVec(prometheus.CounterOpts{
-		Name: "praefect_repair_housekeeping_total",
-		Help: "Replicas onto which a copy had failed and of which the storage was asked for housekeeping.",
-	}, []string{"virtual_storage", "gitaly_storage"})
-	m.waiting = auto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "praefect_repairs_waiting",
-		Help: "Listed repositories with a waiting repair, by reason, as this instance knows it.",
-	}, []string{"virtual_storage", "reason"})
-	m.steppedDown = auto.NewCounterVec(prometheus.CounterOpts{
-		Name: "praefect_primaries_stepped_down_total",
-		Help: "Repositories of which the primary took no writes and the next in-sync storage became the primary.",
-	}, []string{"virtual_storage", "gitaly_storage"})
-	m.remade = auto.NewCounterVec(prometheus.CounterOpts{
-		Name: "praefect_replicas_remade_total",
-		Help: "Replicas onto which copies failed and that were removed to be copied from nothing.",
-	}, []string{"virtual_storage", "gitaly_storage"})
-	m.turnedAway = auto.NewCounterVec(prometheus.CounterOpts{
-		Name: "praefect_repair_turned_away_total",
-		Help: "Repairs put off because enough others copied onto the storage.",
-	}, []string{"virtual_storage", "gitaly_storage"})
-	m.stalled = auto.NewCounterVec(prometheus.CounterOpts{
-		Name: "praefect_copies_stalled_total",
-		Help: "Copies that were ended because the replica on the storage showed no progress.",
-	}, []string{"virtual_storage", "gitaly_storage"})
-	m.verifying = newVerifierMetrics(auto)
 	reg.MustRegister(&depthCollector{m}, &ledgerCollector{ledger})
 	return m
 }

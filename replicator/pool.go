@@ -3,7 +3,6 @@ package replicator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
@@ -87,33 +86,20 @@ func (c *calls) poolOf(ctx context.Context, key state.Key, storage string) (path
 	return path, err
 }
 
-// disconnect ends a replica's borrowing; ctx and ended are as in replicate.
+// disconnect ends a replica's borrowing; ctx and ended are as in change.
 func (c *calls) disconnect(ctx context.Context, key state.Key, storage string) (ended bool, err error) {
-	return c.change(ctx, key, storage, "disconnect from its object pool the replica on", func(ctx context.Context, pools gitalypb.ObjectPoolServiceClient, repo *gitalypb.Repository) error {
-		_, err := pools.DisconnectGitAlternates(ctx, &gitalypb.DisconnectGitAlternatesRequest{Repository: repo})
+	return c.change(ctx, key, storage, "disconnect from its object pool the replica on", func(ctx context.Context, conn grpc.ClientConnInterface, repo *gitalypb.Repository) error {
+		_, err := gitalypb.NewObjectPoolServiceClient(conn).DisconnectGitAlternates(ctx, &gitalypb.DisconnectGitAlternatesRequest{Repository: repo})
 		return err
 	})
 }
 
-// link has a replica borrow from a pool on its storage; likewise.
+// link has a replica borrow from a pool on its storage; ctx and ended are as in change.
 func (c *calls) link(ctx context.Context, key state.Key, pool, storage string) (ended bool, err error) {
-	return c.change(ctx, key, storage, "link to its object pool the replica on", func(ctx context.Context, pools gitalypb.ObjectPoolServiceClient, repo *gitalypb.Repository) error {
-		_, err := pools.LinkRepositoryToObjectPool(ctx, &gitalypb.LinkRepositoryToObjectPoolRequest{
+	return c.change(ctx, key, storage, "link to its object pool the replica on", func(ctx context.Context, conn grpc.ClientConnInterface, repo *gitalypb.Repository) error {
+		_, err := gitalypb.NewObjectPoolServiceClient(conn).LinkRepositoryToObjectPool(ctx, &gitalypb.LinkRepositoryToObjectPoolRequest{
 			Repository: repo, ObjectPool: &gitalypb.ObjectPool{Repository: &gitalypb.Repository{StorageName: storage, RelativePath: pool}},
 		})
 		return err
 	})
-}
-
-func (c *calls) change(ctx context.Context, key state.Key, storage, what string, call func(context.Context, gitalypb.ObjectPoolServiceClient, *gitalypb.Repository) error) (ended bool, err error) {
-	conn, err := c.storages.Conn(key.VirtualStorage, storage)
-	if err != nil {
-		return true, err
-	}
-	ctx, arrived := c.watch(ctx)
-	err = call(ctx, gitalypb.NewObjectPoolServiceClient(conn), repository(key, storage))
-	if ended = arrived(err); err != nil {
-		return ended, fmt.Errorf("%s %q: %w", what, storage, err)
-	}
-	return ended, nil
 }

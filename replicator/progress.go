@@ -25,7 +25,7 @@ func (r *repairer) allow(ctx context.Context, key state.Key, p plan.Plan) plan.A
 	if err != nil {
 		// It may be gone, or be a storage that does not tell; the doubling
 		// finds the time that it takes.
-		r.log.Debug("the size of a repository is not known", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "err", err)
+		about(r.log, key).Debug("the size of a repository is not known", "err", err)
 	}
 	c := plan.Copying{
 		Size: size, Floor: r.cfg.CopyFloor, Most: r.cfg.CopyTimeout, Rate: r.cfg.CopyRate, Timeouts: r.backoffs.get(key).timeouts,

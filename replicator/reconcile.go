@@ -74,13 +74,11 @@ func (r *reconciler) run(ctx context.Context) {
 
 // wait waits for d, for a change, or to be woken, which it reports.
 func (r *reconciler) wait(ctx context.Context, changed <-chan struct{}, d time.Duration) (woken bool) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
 	case <-r.wake:
 		return true
 	case <-changed:
-	case <-timer.C:
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 	return false

@@ -99,12 +99,10 @@ func (r *repairer) permit(ctx context.Context, guard Guard, key state.Key, targe
 	refusal, refused := errors.AsType[*state.Refusal](err)
 	switch {
 	case err == nil:
-		r.log.Warn("copies onto a replica fail; it is removed and copied from nothing", "virtual_storage", key.VirtualStorage,
-			"relative_path", key.RelativePath, "storage", target, "why", why)
+		about(r.log, key).Warn("copies onto a replica fail; it is removed and copied from nothing", "storage", target, "why", why)
 		return true, nil
 	case refused && !steps.MetWrite(err):
-		r.log.Info("a replica onto which copies fail is not removed", "virtual_storage", key.VirtualStorage,
-			"relative_path", key.RelativePath, "storage", target, "refusal", refusal)
+		about(r.log, key).Info("a replica onto which copies fail is not removed", "storage", target, "refusal", refusal)
 		return false, nil
 	}
 	return false, err

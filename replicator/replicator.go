@@ -161,6 +161,11 @@ func (r *Replicator) Run(ctx context.Context) error {
 	return nil
 }
 
+// about returns a logger of lines about a repository.
+func about(log *slog.Logger, key state.Key) *slog.Logger {
+	return log.With("virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath)
+}
+
 // Enqueue asks for a repair of a repository whose ledger entry says that
 // storages are behind. It never waits, and nothing is lost if it is not called:
 // the reconciler would find the entry later.

@@ -19,8 +19,7 @@ func (a *attempt) resolveDoubt(ctx context.Context, resolution repair.Resolution
 		return err
 	}
 	a.metrics.resolved.Inc()
-	a.log.Info("in-doubt intents resolved", "virtual_storage", a.request.key.VirtualStorage, "relative_path", a.request.key.RelativePath,
-		"intents", len(resolution.Doubts), "authority", resolution.Authority, "equal", resolution.Equal)
+	about(a.log, a.request.key).Info("in-doubt intents resolved", "intents", len(resolution.Doubts), "authority", resolution.Authority, "equal", resolution.Equal)
 	return nil
 }
 
@@ -53,8 +52,7 @@ func (r *repairer) equal(ctx context.Context, key state.Key, authority string, s
 		asked.Go(func() {
 			sum, err := r.calls.sum(ctx, key, storage)
 			if err != nil {
-				r.log.Info("a replica could not be compared and counts as behind", "virtual_storage", key.VirtualStorage,
-					"relative_path", key.RelativePath, "storage", storage, "err", err)
+				about(r.log, key).Info("a replica could not be compared and counts as behind", "storage", storage, "err", err)
 			}
 			same[i] = err == nil && sum == want
 		})

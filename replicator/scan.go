@@ -3,6 +3,7 @@ package replicator
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -55,8 +56,11 @@ func (s *scan) everything(ctx context.Context) error {
 
 	for i, source := range sources {
 		// A repository that the sources before have was dealt with, or was created since.
-		if err := s.walked(ctx, source, func(path string) (bool, error) {
-			return s.onAny(ctx, path, sources[:i])
+		if err := s.walked(ctx, source, func(ctx context.Context, path string) error {
+			if there, err := s.onAny(ctx, path, sources[:i]); there || err != nil {
+				return err
+			}
+			return s.deal(ctx, path)
 		}); err != nil {
 			return err
 		}
@@ -89,24 +93,18 @@ func (s *scan) sources() ([]string, error) {
 	return sources, nil
 }
 
-// walked deals with every repository on a storage but the ones that skip says to.
-// It goes through them as they come, as many at a time as there are workers.
-func (s *scan) walked(ctx context.Context, storage string, skip func(path string) (bool, error)) error {
-	group, dealing := errgroup.WithContext(ctx)
+// walked sees to every repository on a storage: it goes through them as they come, as many at a
+// time as there are workers.
+func (s *scan) walked(ctx context.Context, storage string, see func(ctx context.Context, path string) error) error {
+	group, seeing := errgroup.WithContext(ctx)
 	group.SetLimit(s.cfg.BackfillWorkers)
 	var walkErr error
-	for path, err := range s.calls.walk(dealing, s.virtualStorage, storage) {
+	for path, err := range s.calls.walk(seeing, s.virtualStorage, storage) {
 		if err != nil {
 			walkErr = err
 			break
 		}
-		group.Go(func() error {
-			skipped, err := skip(path)
-			if err != nil || skipped {
-				return err
-			}
-			return s.deal(dealing, path)
-		})
+		group.Go(func() error { return see(seeing, path) })
 	}
 	if err := group.Wait(); err != nil {
 		return err // it ended the walk, too
@@ -254,15 +252,11 @@ func (s *scan) current() error {
 func (s *scan) leftovers(ctx context.Context) error {
 	for failures := 1; ; failures++ {
 		s.leftMu.Lock()
-		paths := make([]string, 0, len(s.left))
-		for path := range s.left {
-			paths = append(paths, path)
-		}
+		paths := slices.Sorted(maps.Keys(s.left))
 		s.leftMu.Unlock()
 		if len(paths) == 0 {
 			return nil
 		}
-		slices.Sort(paths)
 		s.log.Info("repositories keep a storage from serving", "virtual_storage", s.virtualStorage,
 			"count", len(paths), "relative_path", paths[0])
 		pause(ctx, backOffAfter(backfillPoll, s.cfg.BackfillRetry, failures, rand.Float64()))

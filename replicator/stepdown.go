@@ -59,13 +59,10 @@ func (s *stepDowner) run(ctx, work context.Context) {
 	for ctx.Err() == nil {
 		key, failed, ok := s.next()
 		if !ok {
-			select {
-			case <-s.wake:
-			case <-ctx.Done():
-			}
+			await(ctx, s.wake)
 			continue
 		}
-		log := s.log.With("virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "primary", failed.storage)
+		log := about(s.log, key).With("primary", failed.storage)
 		for try := 1; ctx.Err() == nil; try++ {
 			done, removed, err := s.stepDown(work, key, failed)
 			if err == nil {
@@ -127,8 +124,7 @@ func (s *stepDowner) stepDown(ctx context.Context, key state.Key, failed failedP
 	s.troubles.breaks(key, failed.storage, failed.why)
 	removed, ended, err = s.remove(ctx, removing, guard, key, failed)
 	if err != nil { // it is behind, and a repair sees to it
-		s.log.Warn("a primary has stepped down, and its replica is not removed", "virtual_storage", key.VirtualStorage,
-			"relative_path", key.RelativePath, "storage", failed.storage, "err", err)
+		about(s.log, key).Warn("a primary has stepped down, and its replica is not removed", "storage", failed.storage, "err", err)
 	}
 	return true, removed, nil
 }

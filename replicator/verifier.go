@@ -237,7 +237,7 @@ func (v *verifier) account(key state.Key, found Verified) {
 	for _, d := range found.Differences {
 		count("invalid", d.Storage)
 	}
-	log := v.log.With("virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath)
+	log := about(v.log, key)
 	if found.Undecided != "" || len(found.Unknown) > 0 {
 		log.Info("replicas could not be verified, and are looked at again sooner than others", "storages", found.Unknown, "why", found.Undecided, "err", found.Why)
 	}

@@ -58,13 +58,11 @@ func (w *worker) run(ctx, work context.Context) {
 			continue
 		}
 		failures = 0
-		timer := time.NewTimer(w.cfg.PollInterval)
 		select {
 		case <-w.wake:
-		case <-timer.C:
+		case <-time.After(w.cfg.PollInterval):
 		case <-ctx.Done():
 		}
-		timer.Stop()
 	}
 }
 
