@@ -1,6 +1,10 @@
 package chronicle
 
-import "praefect/fsm/state"
+import (
+	"slices"
+
+	"praefect/fsm/state"
+)
 
 // Counts is how many repositories a change concerns, after it.
 type Counts struct {
@@ -25,11 +29,8 @@ func (c *Change) Count() Counts {
 		if vs.Unavailable(e) {
 			counts.Unavailable++
 		}
-		for _, name := range c.Storages {
-			if e.IsBehind(name) {
-				counts.Behind++
-				break
-			}
+		if slices.ContainsFunc(c.Storages, e.IsBehind) {
+			counts.Behind++
 		}
 		if former == nil {
 			return true

@@ -269,10 +269,8 @@ func (g *Group) askPeers(ctx context.Context) (answers []introduction, missing [
 
 // pause waits; it reports false if ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 		return true
 	case <-ctx.Done():
 		return false

@@ -132,20 +132,17 @@ func (t *Transport) accept(ctx context.Context, plain net.Conn) (*Conn, kind, er
 // refuse tells the dialler why it is not let in. One that belongs to another cluster, or was
 // removed from this one, has proved its name, and is told in a way that it can check.
 func (t *Transport) refuse(c *tls.Conn, state tls.ConnectionState, why error) error {
-	a := answer{Refusal: why.Error()}
-	if other, ok := errors.AsType[*OtherCluster](why); ok {
-		own, err := t.guard.prove(acceptor, state, t.config.Name)
-		if err != nil {
-			return err
-		}
-		a.Name, a.ID, a.Cluster, a.proofs = t.config.Name, t.config.ID, other.Own, own
+	a := answer{Refusal: why.Error(), Removed: errors.Is(why, errRemoved)}
+	other, isOther := errors.AsType[*OtherCluster](why)
+	if isOther {
+		a.Cluster = other.Own
 	}
-	if errors.Is(why, errRemoved) {
+	if isOther || a.Removed {
 		own, err := t.guard.prove(acceptor, state, t.config.Name)
 		if err != nil {
 			return err
 		}
-		a.Name, a.ID, a.Removed, a.proofs = t.config.Name, t.config.ID, true, own
+		a.Name, a.ID, a.proofs = t.config.Name, t.config.ID, own
 	}
 	return writeFrame(c, a)
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -222,11 +224,7 @@ func (t *Transport) letIn(ctx context.Context, plain net.Conn) {
 // refused logs that a connection was not admitted, once a minute for each host and
 // reason: a leader tries the former instance at an address many times a second.
 func (t *Transport) refused(remote net.Addr, err error) {
-	host, _, splitErr := net.SplitHostPort(remote.String())
-	if splitErr != nil {
-		host = remote.String()
-	}
-	if dropped, ok := t.seldom.Admit(host+" "+err.Error(), time.Now()); ok {
+	if dropped, ok := t.seldom.Admit(hostOf(remote.String())+" "+err.Error(), time.Now()); ok {
 		t.config.Logger.Warn("a connection to the port for peers was not let in", "remote", remote.String(), "err", err, "repeated", dropped)
 	}
 }
@@ -320,15 +318,10 @@ func (t *Transport) shut(why error) {
 	if t.ended == nil {
 		t.ended = why
 	}
-	var open []*Conn
-	for c := range t.conns {
-		open = append(open, c)
-	}
+	open := slices.Collect(maps.Keys(t.conns)) // each of which forgets itself
 	t.mu.Unlock()
 	for _, c := range open {
-		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			t.config.Logger.Debug("close a connection", "remote", c.RemoteAddr().String(), "err", err)
-		}
+		t.drop(c)
 	}
 }
 
@@ -369,10 +362,8 @@ func (t *Transport) Refuses(ctx context.Context, addr string) (bool, error) {
 
 // pause waits, at most until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 }

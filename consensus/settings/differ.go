@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -90,4 +91,28 @@ func Of(all []condition.Setting, virtualStorage, storage string) []condition.Set
 		}
 		return strings.HasPrefix(s.Key, "virtual_storage.")
 	})
+}
+
+// Differences says of each key that belongs to no storage, and of which two instances have different values, which
+// instances have which. A value that is hashed in the reports is not told.
+func Differences(reports []Report) []string {
+	var all []string
+	for _, s := range Of(Differing(reports), "", "") {
+		var parts []string
+		untold := "a value that is not shown"
+		for _, v := range s.Values {
+			if v.Absent {
+				continue
+			}
+			shown := v.Value
+			if v.Secret {
+				shown, untold = untold, "another one"
+			}
+			parts = append(parts, fmt.Sprintf(`%s at "%s"`, shown, strings.Join(v.Instances, `", "`)))
+		}
+		if len(parts) > 1 {
+			all = append(all, fmt.Sprintf("the settings differ: %s is %s", s.Key, strings.Join(parts, ", and ")))
+		}
+	}
+	return all
 }

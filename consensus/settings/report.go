@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Report describes the settings of one instance.
@@ -99,46 +98,4 @@ func place(instance string, line int, key string) string {
 		return fmt.Sprintf("%q (%s)", instance, key)
 	}
 	return fmt.Sprintf("%q (%s, line %d of its file)", instance, key, line)
-}
-
-// Differences names each value that not all reports agree on, with the instances that have each. A
-// value that is hashed in the reports is not told.
-func Differences(reports []Report) []string {
-	type group struct {
-		value     Value
-		instances []string
-	}
-	var keys []string
-	groups := make(map[string][]group)
-	for _, r := range reports {
-		for _, v := range r.Values {
-			if !slices.Contains(keys, v.Key) {
-				keys = append(keys, v.Key)
-			}
-			i := slices.IndexFunc(groups[v.Key], func(g group) bool { return g.value == v })
-			if i < 0 {
-				groups[v.Key] = append(groups[v.Key], group{value: v})
-				i = len(groups[v.Key]) - 1
-			}
-			groups[v.Key][i].instances = append(groups[v.Key][i].instances, fmt.Sprintf("%q", r.Instance))
-		}
-	}
-	slices.Sort(keys)
-	var all []string
-	for _, key := range keys {
-		if len(groups[key]) < 2 {
-			continue
-		}
-		var parts []string
-		untold := "a value that is not shown"
-		for _, g := range groups[key] {
-			shown := g.value.Value
-			if g.value.Hashed {
-				shown, untold = untold, "another one"
-			}
-			parts = append(parts, shown+" at "+strings.Join(g.instances, ", "))
-		}
-		all = append(all, fmt.Sprintf("the settings differ: %s is %s", key, strings.Join(parts, ", and ")))
-	}
-	return all
 }

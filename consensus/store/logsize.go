@@ -120,12 +120,10 @@ func (d *Disk) BoundLog(ctx context.Context, r *raft.Raft) {
 			d.config.Logger.Warn("the Raft log has outgrown its bound, and could not be cut: it is tried again",
 				"bytes", d.size.bytes(), "bound", d.size.limit, "err", err)
 		}
-		pause := time.NewTimer(trimAgain)
 		select {
-		case <-pause.C:
+		case <-time.After(trimAgain):
 		case <-ctx.Done():
 		}
-		pause.Stop()
 		d.size.mu.Lock()
 		d.size.tell()
 		d.size.mu.Unlock()

@@ -16,11 +16,9 @@ const hangUpTimeout = time.Second
 // of them hold up the whole process for seconds, and it loses its lease.
 func hangUp(mux *yamux.Session, conn net.Conn) {
 	if err := conn.SetReadDeadline(time.Unix(1, 0)); err == nil { // otherwise it is closed already
-		timer := time.NewTimer(hangUpTimeout)
-		defer timer.Stop()
 		select {
 		case <-mux.CloseChan():
-		case <-timer.C: // its reader waits for something else
+		case <-time.After(hangUpTimeout): // its reader waits for something else
 		}
 	}
 	_ = mux.Close() // always nil; it closes the connection, and returns when the streams have ended

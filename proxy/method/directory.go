@@ -3,7 +3,6 @@ package method
 import (
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode"
 )
@@ -25,17 +24,7 @@ const (
 
 // String returns the effect in lower case, as it appears in errors of tests.
 func (d Directory) String() string {
-	switch d {
-	case DirectoryKept:
-		return "kept"
-	case DirectoryMade:
-		return "made"
-	case DirectoryReplaced:
-		return "replaced"
-	case DirectoryRemoved:
-		return "removed"
-	}
-	return "directory " + strconv.Itoa(int(d))
+	return nameOf("directory", d, []string{DirectoryKept: "kept", DirectoryMade: "made", DirectoryReplaced: "replaced", DirectoryRemoved: "removed"})
 }
 
 // change is the effect on the existence of the repository.

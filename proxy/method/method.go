@@ -27,17 +27,15 @@ const (
 
 // String returns the kind in lower case, as it appears in logs and metric labels.
 func (k Kind) String() string {
-	switch k {
-	case Intercepted:
-		return "intercepted"
-	case Accessor:
-		return "accessor"
-	case Mutator:
-		return "mutator"
-	case Maintenance:
-		return "maintenance"
+	return nameOf("kind", k, []string{Intercepted: "intercepted", Accessor: "accessor", Mutator: "mutator", Maintenance: "maintenance"})
+}
+
+// nameOf is the name of a value, or what it is with its number if it has no name.
+func nameOf[T ~uint8](what string, value T, names []string) string {
+	if int(value) < len(names) {
+		return names[value]
 	}
-	return "kind " + strconv.Itoa(int(k))
+	return what + " " + strconv.Itoa(int(value))
 }
 
 // Scope is the kind of target that an RPC addresses.
@@ -54,15 +52,7 @@ const (
 
 // String returns the scope in lower case, as it appears in logs and metric labels.
 func (s Scope) String() string {
-	switch s {
-	case ScopeNone:
-		return "none"
-	case ScopeRepository:
-		return "repository"
-	case ScopeStorage:
-		return "storage"
-	}
-	return "scope " + strconv.Itoa(int(s))
+	return nameOf("scope", s, []string{ScopeNone: "none", ScopeRepository: "repository", ScopeStorage: "storage"})
 }
 
 // Change is the effect of a repository-scoped mutator on the existence of its target.
@@ -82,17 +72,7 @@ const (
 
 // String returns the change in lower case, as it appears in logs.
 func (c Change) String() string {
-	switch c {
-	case ChangeNone:
-		return "none"
-	case ChangeUpdate:
-		return "update"
-	case ChangeCreate:
-		return "create"
-	case ChangeDelete:
-		return "delete"
-	}
-	return "change " + strconv.Itoa(int(c))
+	return nameOf("change", c, []string{ChangeNone: "none", ChangeUpdate: "update", ChangeCreate: "create", ChangeDelete: "delete"})
 }
 
 // Method is one RPC of the Gitaly API.

@@ -3,6 +3,7 @@ package method
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"google.golang.org/grpc/mem"
@@ -62,7 +63,7 @@ func (r *Request) read(l *level, b []byte) error {
 				}
 				return r.follow(e, value)
 			}
-			if e.isRival(num, typ) {
+			if slices.Contains(e.rivals, rival{num, typ}) {
 				r.undo(e)
 			}
 		}
@@ -98,15 +99,6 @@ func (r *Request) undo(e *edge) {
 			r.undo(&e.next.edges[i])
 		}
 	}
-}
-
-func (e *edge) isRival(num protowire.Number, typ protowire.Type) bool {
-	for _, other := range e.rivals {
-		if other.num == num && other.typ == typ {
-			return true
-		}
-	}
-	return false
 }
 
 // read merges one occurrence of the message into the repository.

@@ -3,6 +3,7 @@ package method
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
@@ -43,12 +44,7 @@ func (t *Table) Lookup(fullName string) (Method, bool) {
 // All yields every method once, ordered by full name.
 func (t *Table) All() iter.Seq[Method] {
 	return func(yield func(Method) bool) {
-		names := make([]string, 0, len(t.methods))
-		for name := range t.methods {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for _, name := range names {
+		for _, name := range slices.Sorted(maps.Keys(t.methods)) {
 			if !yield(t.methods[name]) {
 				return
 			}

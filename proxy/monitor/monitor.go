@@ -83,11 +83,9 @@ func (m *Monitor) Run(ctx context.Context) error {
 	for {
 		began := m.deps.Now()
 		m.Look(ctx)
-		timer := time.NewTimer(max(interval, share*m.deps.Now().Sub(began)))
 		select {
-		case <-timer.C:
+		case <-time.After(max(interval, share*m.deps.Now().Sub(began))):
 		case <-ctx.Done():
-			timer.Stop()
 			return nil
 		}
 	}
