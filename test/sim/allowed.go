@@ -88,8 +88,8 @@ func (c *check) ended(tx *transaction, agreeing, dropped []string) {
 // known checks that no instance under a lease would read where a write is not
 // (P4), from its release on.
 func (c *check) known(tx *transaction, path string) {
-	for _, in := range c.w.instances {
-		if !in.up || !in.leased() {
+	for in := range c.w.registered() {
+		if !in.leased() {
 			continue
 		}
 		view := in.raft.view
@@ -174,8 +174,8 @@ func (c *check) hook(tx *transaction) {
 // readable checks that a read through any instance under a lease would find everything
 // that is acknowledged, wherever it goes (P4).
 func (c *check) readable(path string) {
-	for _, in := range c.w.instances {
-		if in.up && in.leased() {
+	for in := range c.w.registered() {
+		if in.leased() {
 			c.readableAt(in, path)
 		}
 	}
@@ -203,10 +203,7 @@ func (c *check) readableAt(in *instance, path string) {
 
 // contenders counts the writes that vote on a repository beside another one.
 func (c *check) contenders(tx *transaction) {
-	for _, in := range c.w.instances {
-		if in.ledger == nil {
-			continue
-		}
+	for in := range c.w.registered() {
 		for _, other := range in.ledger.votes {
 			if other != tx && other.request.touches(tx.request) {
 				c.w.cov.ConcurrentVoters++

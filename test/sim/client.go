@@ -1,9 +1,6 @@
 package sim
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // client reads and writes a few repositories through the instances, one request
 // at a time.
@@ -48,8 +45,7 @@ func (c *client) request() {
 	r := &request{path: pick(w, w.paths...), timeout: pick[time.Duration](w, 2, 4, 4, 4, 8) * time.Second}
 	finish := func(result func()) func() {
 		return func() {
-			if i := slices.Index(w.underway, r); i >= 0 {
-				w.underway = slices.Delete(w.underway, i, i+1)
+			if remove(&w.underway, r) {
 				result()
 				c.next()
 			}

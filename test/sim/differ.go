@@ -22,15 +22,9 @@ func (w *simulation) tamper() {
 		return
 	}
 	draw := rand.New(rand.NewPCG(w.seed, 37))
-	var next func()
-	next = func() {
-		if w.quiet {
-			return
-		}
+	w.repeatFrom(draw, upTo(draw, 2*time.Second), 0, 3*time.Second, func() {
 		w.check.tamper(pickOf(draw, w.storages...), pickOf(draw, w.paths...))
-		w.after(upTo(draw, 3*time.Second), next)
-	}
-	w.after(upTo(draw, 2*time.Second), next)
+	})
 }
 
 // tamper has a replica that counts for something get a change that no client asked the instances

@@ -61,11 +61,7 @@ func (w *simulation) restart(in *instance) {
 	if in.up {
 		in.crash()
 	}
-	w.after(w.between(100*time.Millisecond, 500*time.Millisecond), func() {
-		if !in.up && !in.gone {
-			in.begin()
-		}
-	})
+	w.after(w.between(100*time.Millisecond, 500*time.Millisecond), in.comeBack)
 }
 
 func (w *simulation) crashInstance() {
@@ -81,11 +77,7 @@ func (w *simulation) crashInstance() {
 		return
 	}
 	in.crash()
-	w.after(w.while(), func() {
-		if !in.up && !in.gone {
-			in.begin()
-		}
-	})
+	w.after(w.while(), in.comeBack)
 }
 
 // longestPause is for how long a process may stop just when it sends something: until it was
@@ -288,9 +280,7 @@ func (w *simulation) heal() {
 	w.postgres.away = false
 	for _, in := range w.instances {
 		in.lagging, in.hung = 0, 0
-		if !in.up && !in.gone {
-			in.begin()
-		}
+		in.comeBack()
 	}
 	for _, s := range w.storages {
 		s.paused = min(s.paused, w.now)

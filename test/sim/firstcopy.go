@@ -178,14 +178,9 @@ func (r *repairing) pull(t *task, primary, source string) (arrived bool, err err
 	if plan.Meet(n) != plan.FirstAdvance {
 		return true, errAgain
 	}
-	l := d.in.link(primary)
-	p := l.call(l.generation, call{
+	o := d.in.link(primary).ask(t, call{
 		verb: verbReplicate, path: path, source: d.in.link(source).st, advances: true, timeout: max(0, r.deadline-d.in.now()), dated: r.dated,
 	})
-	if p == nil {
-		return true, errLost
-	}
-	o := p.wait(t)
 	if o.err != nil {
 		return o.arrived, o.err
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"iter"
 	"time"
 
 	"praefect/fsm/state"
@@ -59,6 +60,13 @@ func (in *instance) begin() {
 	in.run(in.register)
 	if in.w.setup.changes {
 		in.run(in.join)
+	}
+}
+
+// comeBack starts an instance that is down, unless that is for good.
+func (in *instance) comeBack() {
+	if !in.up && !in.gone {
+		in.begin()
 	}
 }
 
@@ -176,6 +184,17 @@ func newInstance(w *simulation, index int) *instance {
 	return &instance{
 		process: &process{w: w, name: name, node: index, clock: w.newClock()},
 		index:   index, id: fmt.Sprint("id-", index+1), disk: &durable{},
+	}
+}
+
+// registered are the instances that run, and have announced themselves in this life.
+func (w *simulation) registered() iter.Seq[*instance] {
+	return func(yield func(*instance) bool) {
+		for _, in := range w.instances {
+			if in.up && in.ledger != nil && !yield(in) {
+				return
+			}
+		}
 	}
 }
 

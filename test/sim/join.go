@@ -61,7 +61,7 @@ func (in *instance) apply(t *task, to *instance) bool {
 			}
 		})
 	})
-	if !t.waitFor(&answer.ready, 300*time.Millisecond, func() bool { return answer.done }) {
+	if !answer.wait(t, 300*time.Millisecond) {
 		return false
 	}
 	if answer.value {

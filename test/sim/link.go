@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"slices"
 	"time"
 
 	"praefect/fsm/state"
@@ -108,7 +107,7 @@ func (l *link) dial(t *task) bool {
 			}
 		})
 	}
-	came := t.waitFor(&rep.ready, dialTimeout, func() bool { return rep.done })
+	came := rep.wait(t, dialTimeout)
 	if !came || rep.value == "" {
 		c.close(0)
 		was := l.cause
@@ -135,13 +134,11 @@ func (l *link) watch(t *task) {
 		c.send(0, func() { c.send(1, func() { l.heard = l.in.now() }) })
 		t.waitFor(&l.lost, min(probeEvery, silence-(l.in.now()-l.heard)), func() bool { return l.conn != c })
 		if l.conn == c && l.outdated() {
-			c.close(0)
-			l.broken(c)
+			l.hangUp(c)
 		}
 		if l.conn == c && l.in.now()-l.heard >= silence {
 			l.in.w.tracef("%s hears nothing of %s", l.in.name, l.st.name)
-			c.close(0)
-			l.broken(c)
+			l.hangUp(c)
 			l.cause, l.since = causeSilent, l.in.now()
 		}
 	}
@@ -156,6 +153,12 @@ func (l *link) outdated() bool {
 	}
 	s := vs.Storage(l.st.name)
 	return s != nil && s.State == state.Out && l.connectedAt < s.Since
+}
+
+// hangUp ends a connection from this side.
+func (l *link) hangUp(c *conn) {
+	c.close(0)
+	l.broken(c)
 }
 
 // broken ends a connection and all calls over it.
@@ -218,9 +221,7 @@ func (p *pending) end(o outcome) {
 		return
 	}
 	p.ended = true
-	if i := slices.Index(p.link.pending, p); i >= 0 {
-		p.link.pending = slices.Delete(p.link.pending, i, i+1)
-	}
+	remove(&p.link.pending, p)
 	p.reply.set(o)
 	if p.left != nil {
 		p.link.in.soon(p.left)
@@ -242,16 +243,22 @@ func (p *pending) cancel(why error) {
 
 // wait returns the outcome.
 func (p *pending) wait(t *task) outcome {
-	t.waitFor(&p.reply.ready, -1, func() bool { return p.reply.done })
+	p.reply.wait(t, -1)
 	return p.reply.value
+}
+
+// ask makes a call over the present connection and waits for its outcome. Without one nothing is
+// under way.
+func (l *link) ask(t *task, c call) outcome {
+	p := l.call(l.generation, c)
+	if p == nil {
+		return outcome{status: status{err: errLost}, arrived: true}
+	}
+	return p.wait(t)
 }
 
 // look makes a call that changes nothing, over the present connection.
 func (l *link) look(t *task, path string) (*content, error) {
-	p := l.call(l.generation, call{verb: verbLook, path: path, timeout: time.Second})
-	if p == nil {
-		return nil, errLost
-	}
-	o := p.wait(t)
+	o := l.ask(t, call{verb: verbLook, path: path, timeout: time.Second})
 	return o.found, o.err
 }

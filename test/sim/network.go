@@ -23,6 +23,11 @@ func (n *network) both(a, b int) bool { return n.open(a, b) && n.open(b, a) }
 
 func (n *network) set(from, to int, cut bool) { n.cut[from*n.nodes+to] = cut }
 
+func (n *network) setBoth(a, b int, cut bool) {
+	n.set(a, b, cut)
+	n.set(b, a, cut)
+}
+
 // delay draws how long a packet takes.
 func (n *network) delay(from, to int) time.Duration {
 	if from == to {

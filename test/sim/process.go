@@ -123,9 +123,16 @@ func (t *task) step() {
 	if _, alive := t.next(); alive {
 		return
 	}
-	if i := slices.Index(t.p.tasks, t); i >= 0 {
-		t.p.tasks = slices.Delete(t.p.tasks, i, i+1)
+	remove(&t.p.tasks, t)
+}
+
+// remove takes a value out of a list, and reports whether it was there.
+func remove[T comparable](list *[]T, v T) bool {
+	i := slices.Index(*list, v)
+	if i >= 0 {
+		*list = slices.Delete(*list, i, i+1)
 	}
+	return i >= 0
 }
 
 // park waits for step.
@@ -209,6 +216,11 @@ type reply[T any] struct {
 	done  bool
 	value T
 	ready signal
+}
+
+// wait waits for the value, at most for d (for ever if that is negative), and reports whether it came.
+func (r *reply[T]) wait(t *task, d time.Duration) bool {
+	return t.waitFor(&r.ready, d, func() bool { return r.done })
 }
 
 // set gives the value; only the first one counts.

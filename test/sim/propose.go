@@ -52,7 +52,7 @@ func (p *proposer) propose(t *task, timeout time.Duration, commands ...state.Com
 	pr := &proposal{commands: commands}
 	p.queue = append(p.queue, pr)
 	p.more.notify()
-	if !t.waitFor(&pr.reply.ready, timeout, func() bool { return pr.reply.done }) {
+	if !pr.reply.wait(t, timeout) {
 		p.in.w.cov.UnknownOutcomes++
 		if pr.taken {
 			return nil, errUnknown
@@ -150,7 +150,7 @@ func (p *proposer) attempt(t *task, b *state.Batch) []state.Result {
 			})
 		})
 	})
-	if !t.waitFor(&rep.ready, attemptTimeout, func() bool { return rep.done }) {
+	if !rep.wait(t, attemptTimeout) {
 		return nil
 	}
 	// A follower answers once its own view has it.

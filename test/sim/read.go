@@ -64,8 +64,8 @@ func (d *driver) read(t *task, r *request, hop bool) {
 // passOn has a peer under a lease answer; false if none does.
 func (d *driver) passOn(t *task, r *request) bool {
 	in := d.in
-	for _, peer := range in.w.instances {
-		if peer == in || !peer.up || peer.ledger == nil {
+	for peer := range in.w.registered() {
+		if peer == in {
 			continue
 		}
 		var rep reply[answered]
@@ -84,7 +84,7 @@ func (d *driver) passOn(t *task, r *request) bool {
 			}
 			peer.run(func(t *task) { peer.ledger.read(t, &fwd, false) })
 		})
-		if t.waitFor(&rep.ready, 300*time.Millisecond, func() bool { return rep.done }) && rep.value.err == nil {
+		if rep.wait(t, 300*time.Millisecond) && rep.value.err == nil {
 			r.done(rep.value)
 			return true
 		}

@@ -31,8 +31,7 @@ func (w *simulation) loseQuorum() {
 		w.at(at-upTo(draw, at-2*time.Second), func() {
 			w.tracef("%s is cut off from the other instances", survivor.name)
 			for _, in := range lost {
-				w.net.set(survivor.node, in.node, true)
-				w.net.set(in.node, survivor.node, true)
+				w.net.setBoth(survivor.node, in.node, true)
 			}
 			w.check.quorum()
 		})
@@ -41,8 +40,7 @@ func (w *simulation) loseQuorum() {
 		w.tracef("all instances but %s are lost", survivor.name)
 		for _, in := range lost {
 			w.leave(in)
-			w.net.set(survivor.node, in.node, false)
-			w.net.set(in.node, survivor.node, false)
+			w.net.setBoth(survivor.node, in.node, false)
 		}
 		// A person decides on it.
 		w.after(200*time.Millisecond+upTo(draw, 2*time.Second), func() {

@@ -20,15 +20,9 @@ func (w *simulation) refillStorages() {
 	}
 	draw := rand.New(rand.NewPCG(w.seed, 29))
 	w.backups = draw
-	var next func()
-	next = func() {
-		if w.quiet {
-			return
-		}
+	w.repeatFrom(draw, upTo(draw, 2*time.Second), 0, time.Second, func() {
 		w.refill(pickOf(draw, w.storages...), draw.IntN(4) == 0)
-		w.after(upTo(draw, time.Second), next)
-	}
-	w.after(upTo(draw, 2*time.Second), next)
+	})
 }
 
 // refill asks for a storage to be backfilled again, or to be drained first.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -37,15 +38,7 @@ func (w *simulation) ruinReplicas() {
 	}
 	draw := rand.New(rand.NewPCG(w.seed, 17))
 	w.ruining = draw
-	var next func()
-	next = func() {
-		if w.quiet {
-			return
-		}
-		w.ruin(pickOf(draw, w.storages...), pickOf(draw, w.paths...))
-		w.after(upTo(draw, 2*time.Second), next)
-	}
-	w.after(upTo(draw, 2*time.Second), next)
+	w.repeat(draw, 0, 2*time.Second, func() { w.ruin(pickOf(draw, w.storages...), pickOf(draw, w.paths...)) })
 }
 
 // ruin has nothing that is written to a replica succeed from now on. While storages are
@@ -130,12 +123,7 @@ func (d *driver) remake(t *task, r *repairing, p plan.Plan) (again, targets []st
 func (d *driver) removeFirst(t *task, path, target string, timeout, dated time.Duration) (arrived bool, err error) {
 	d.troubles.running++
 	defer func() { d.troubles.running-- }()
-	l := d.in.link(target)
-	call := l.call(l.generation, call{verb: verbRemove, path: path, timeout: timeout, dated: dated, remakes: true})
-	if call == nil {
-		return true, errLost
-	}
-	o := call.wait(t)
+	o := d.in.link(target).ask(t, call{verb: verbRemove, path: path, timeout: timeout, dated: dated, remakes: true})
 	if o.arrived && o.err == nil {
 		d.in.w.cov.Remakes++
 		delete(d.troubles.copies, replicaKey{path, target})
@@ -204,13 +192,11 @@ func (d *driver) stepDown(t *task, path, primary string) error {
 	if p, _ := view.PrimaryOf(key(path)); p.Name != primary {
 		return nil
 	}
-	target := primary
+	target := cmp.Or(hasty, primary)
 	if hasty == "" {
 		if _, err := d.ask(t, tk, machine.StepDown{Guard: id, Storage: primary, Why: "ruined"}); err != nil {
 			return err
 		}
-	} else {
-		target = hasty
 	}
 	if _, err := d.ask(t, tk, machine.Remake{Guard: id, Storage: target, Why: "ruined"}); err != nil {
 		return nil // it is behind, and is repaired as any other

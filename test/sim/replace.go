@@ -64,7 +64,6 @@ func (w *simulation) replace(draw *rand.Rand) {
 
 // proceed goes on until the instance is no member.
 func (w *simulation) proceed(draw *rand.Rand, p *replacement) {
-	again := func() { w.after(50*time.Millisecond+upTo(draw, 250*time.Millisecond), func() { w.proceed(draw, p) }) }
 	if !w.history.config.has(p.victim.index) {
 		if !p.joined {
 			w.newcomer(p.victim)
@@ -77,15 +76,14 @@ func (w *simulation) proceed(draw *rand.Rand, p *replacement) {
 	switch {
 	case l == nil:
 	case l.in == p.victim:
-		voters := l.in.raft.config.voters()
-		l.in.raft.transfer(voters[draw.IntN(len(voters))])
+		l.handOver(draw)
 	default:
 		if p.said {
 			l.declareGone(p.victim)
 		}
 		l.remove(p.victim)
 	}
-	again()
+	w.after(50*time.Millisecond+upTo(draw, 250*time.Millisecond), func() { w.proceed(draw, p) })
 }
 
 // leave ends an instance for good: its host is lost, or it was told that it was removed.

@@ -72,7 +72,7 @@ func (r *repairing) await(t *task, e steps.Await) (done steps.Result) {
 	}
 	for len(r.copies) > 0 {
 		c := r.copies[0]
-		if c.call != nil && rounds(d.in.w.seed) && !t.waitFor(&c.call.reply.ready, joinAfter, func() bool { return c.call.reply.done }) {
+		if c.call != nil && rounds(d.in.w.seed) && !c.call.reply.wait(t, joinAfter) {
 			if len(done.Ended) == 0 {
 				done.Due, done.Plan = true, r.due()
 			}

@@ -28,10 +28,7 @@ func (c *check) finish(in *instance, storage string, epoch uint64) {
 // routes checks that no instance under a lease routes by a view older than one
 // that a leader took for known to all.
 func (c *check) routes() {
-	for _, in := range c.w.instances {
-		if !in.up || in.ledger == nil {
-			continue
-		}
+	for in := range c.w.registered() {
 		l, view := in.session.lease(), in.ledger.view().Index
 		if in.now() < l.Until && view >= l.Index && view < c.watermark {
 			c.w.failf("P4: %s routes by %d, and the watermark is %d", in.name, view, c.watermark)
@@ -42,11 +39,8 @@ func (c *check) routes() {
 // retired checks that a lease has ended when its holder is retired: its marks have to
 // bound only the calls that it has under way by then (P5).
 func (c *check) retired(inc state.Incarnation) {
-	for _, in := range c.w.instances {
-		if !in.up || in.ledger == nil || in.ledger.inc != inc {
-			continue
-		}
-		if l := in.session.lease(); in.now() < l.Until && in.ledger.view().Index >= l.Index {
+	for in := range c.w.registered() {
+		if l := in.session.lease(); in.ledger.inc == inc && in.now() < l.Until && in.ledger.view().Index >= l.Index {
 			c.w.failf("P5: %s is retired, and has a lease for %v", in.name, l.Until-in.now())
 		}
 	}
@@ -59,10 +53,7 @@ func (c *check) admits(l *leader, commands []state.Command) {
 		if cmd.Admit == nil {
 			continue
 		}
-		for _, in := range c.w.instances {
-			if !in.up || in.ledger == nil {
-				continue
-			}
+		for in := range c.w.registered() {
 			le, view := in.session.lease(), in.ledger.view()
 			vs := view.VirtualStorage(virtualStorage)
 			if in.now() >= le.Until || view.Index < le.Index || vs == nil {
@@ -213,22 +204,20 @@ func (w *simulation) checkState(before, after *state.State, e entry, results []s
 			continue // the answer of an earlier entry
 		}
 		w.trace2(after.Index, e, cmd, results[i])
-		if cmd.Define != nil && results[i].Refusal == nil {
-			w.keeps(before, after, cmd.Define)
-		}
-		if results[i].Refusal == nil {
-			w.count(cmd)
-		} else {
+		if results[i].Refusal != nil {
 			w.cov.Refusals++
+			continue
 		}
-		if cmd.MarkBehind != nil && results[i].Refusal == nil {
+		w.count(cmd)
+		switch {
+		case cmd.Define != nil:
+			w.keeps(before, after, cmd.Define)
+		case cmd.MarkBehind != nil:
 			c.wrote(before, cmd.MarkBehind)
-		}
-		if cmd.Retire != nil && results[i].Refusal == nil {
+		case cmd.Retire != nil:
 			c.retired(cmd.Retire.Incarnation)
 			c.proof(before, cmd.Retire)
-		}
-		if cmd.AcceptLoss != nil && results[i].Refusal == nil {
+		case cmd.AcceptLoss != nil:
 			c.loss(cmd.AcceptLoss.RelativePath, cmd.AcceptLoss.Storage)
 		}
 	}

@@ -22,16 +22,16 @@ func (w *simulation) grow() {
 		return
 	}
 	draw := rand.New(rand.NewPCG(w.seed, 7))
-	at := 500*time.Millisecond + time.Duration(draw.Int64N(int64(w.setup.span/2)))
+	at := 500*time.Millisecond + upTo(draw, w.setup.span/2)
 	for _, i := range draw.Perm(len(w.instances)) {
 		w.at(at, func() { w.edit(i, true) })
 		if draw.IntN(3) == 0 {
-			at += time.Duration(draw.Int64N(int64(time.Second)))
+			at += upTo(draw, time.Second)
 			w.at(at, func() { w.edit(i, false) })
-			at += time.Duration(draw.Int64N(int64(time.Second)))
+			at += upTo(draw, time.Second)
 			w.at(at, func() { w.edit(i, true) })
 		}
-		at += 200*time.Millisecond + time.Duration(draw.Int64N(int64(2*time.Second)))
+		at += 200*time.Millisecond + upTo(draw, 2*time.Second)
 	}
 }
 
@@ -100,9 +100,9 @@ func (w *simulation) decides(view *state.State, commands []state.Command) {
 		}
 		was := view.VirtualStorage(virtualStorage)
 		for _, known := range view.Instances {
-			for _, in := range w.instances {
-				if in.id != known.ID || in.ledger == nil || in.ledger.inc != known.Incarnation {
-					continue // not of this life
+			for in := range w.registered() {
+				if in.ledger.inc != known.Incarnation {
+					continue
 				}
 				for _, name := range c.Define.Storages {
 					if (was == nil || was.Storage(name) == nil) && !slices.Contains(in.file, name) {

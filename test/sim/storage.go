@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -323,11 +322,7 @@ func (s *storage) hungUp(c *conn) {
 	}
 }
 
-func (s *storage) forget(r *running) {
-	if i := slices.Index(s.calls, r); i >= 0 {
-		s.calls = slices.Delete(s.calls, i, i+1)
-	}
-}
+func (s *storage) forget(r *running) { remove(&s.calls, r) }
 
 // crash ends the process: the calls under way stop where they are.
 func (s *storage) crash() {

@@ -56,7 +56,12 @@ func (w *simulation) storm() {
 
 // repeat does something at random moments until the faults are over.
 func (w *simulation) repeat(draw *rand.Rand, low, high time.Duration, do func()) {
-	w.after(low+upTo(draw, high-low), func() {
+	w.repeatFrom(draw, low+upTo(draw, high-low), low, high, do)
+}
+
+// repeatFrom is repeat, with its own time for the first moment.
+func (w *simulation) repeatFrom(draw *rand.Rand, first, low, high time.Duration, do func()) {
+	w.after(first, func() {
 		if !w.quiet {
 			do()
 			w.repeat(draw, low, high, do)
@@ -73,11 +78,9 @@ func (w *simulation) reset(draw *rand.Rand) {
 	first := draw.IntN(len(in.links))
 	for i := range in.links {
 		if l := in.links[(first+i)%len(in.links)]; l.conn != nil && len(l.pending) > 0 {
-			c := l.conn
 			w.cov.Resets++
 			w.tracef("the connection of %s to %s breaks", in.name, l.st.name)
-			c.close(0)
-			l.broken(c)
+			l.hangUp(l.conn)
 			return
 		}
 	}
@@ -89,8 +92,7 @@ func (w *simulation) flicker(draw *rand.Rand) {
 	set := func(cut bool) {
 		for _, peer := range w.instances {
 			if peer.node != in.node {
-				w.net.set(in.node, peer.node, cut)
-				w.net.set(peer.node, in.node, cut)
+				w.net.setBoth(in.node, peer.node, cut)
 			}
 		}
 		w.check.quorum()

@@ -19,18 +19,17 @@ func (w *simulation) moveLeadership() {
 		w.setup.fragile = 0
 	}
 	draw := rand.New(rand.NewPCG(w.seed, 11))
-	var move func()
-	move = func() {
-		if w.quiet {
-			return
-		}
+	w.repeatFrom(draw, upTo(draw, time.Second), 20*time.Millisecond, 1520*time.Millisecond, func() {
 		if l := w.leader(); l != nil {
-			voters := l.in.raft.config.voters()
-			l.in.raft.transfer(voters[draw.IntN(len(voters))])
+			l.handOver(draw)
 		}
-		w.after(20*time.Millisecond+time.Duration(draw.Int64N(int64(1500*time.Millisecond))), move)
-	}
-	w.after(time.Duration(draw.Int64N(int64(time.Second))), move)
+	})
+}
+
+// handOver has the leader hand over to any of the voters.
+func (l *leader) handOver(draw *rand.Rand) {
+	voters := l.in.raft.config.voters()
+	l.in.raft.transfer(voters[draw.IntN(len(voters))])
 }
 
 // transfer hands leadership over to another instance, as LeadershipTransfer of the library does:
