@@ -33,23 +33,21 @@ func (c *Catalogue) Ensure(ctx context.Context, key queue.Key) (Repository, erro
 	if err := key.Valid(); err != nil {
 		return Repository{}, fmt.Errorf("enter a repository: %w", err)
 	}
-	var found []Repository
-	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
-		found, err = queryRepositories(ctx, tx, repositoryByPathSQL, key.VirtualStorage, key.RelativePath)
+	found, err := served(ctx, c.db, func(ctx context.Context, tx *sql.Tx, _ bool) ([]Repository, error) {
+		found, err := queryRepositories(ctx, tx, repositoryByPathSQL, key.VirtualStorage, key.RelativePath)
 		if err != nil || len(found) > 0 {
-			return err
+			return found, err
 		}
 		if err := addRepositories(ctx, tx, []queue.Key{key}); err != nil {
-			return err
+			return nil, err
 		}
-		found, err = queryRepositories(ctx, tx, repositoryByPathSQL, key.VirtualStorage, key.RelativePath)
-		return err
+		return queryRepositories(ctx, tx, repositoryByPathSQL, key.VirtualStorage, key.RelativePath)
 	})
-	switch {
-	case err != nil:
+	if err == nil && len(found) == 0 { // somebody removed it in the same moment
+		err = fmt.Errorf("%w: it is being removed", ErrUnavailable)
+	}
+	if err != nil {
 		return Repository{}, fmt.Errorf("enter the repository %q of %q: %w", key.RelativePath, key.VirtualStorage, err)
-	case len(found) == 0: // somebody removed it in the same moment
-		return Repository{}, fmt.Errorf("enter the repository %q of %q: %w: it is being removed", key.RelativePath, key.VirtualStorage, ErrUnavailable)
 	}
 	return found[0], nil
 }
@@ -68,16 +66,11 @@ func (c *Catalogue) ByID(ctx context.Context, id int64) (r Repository, found boo
 }
 
 func (c *Catalogue) one(ctx context.Context, statement string, args ...any) (Repository, bool, error) {
-	var list []Repository
-	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
-		list, err = queryRepositories(ctx, tx, statement, args...)
-		return err
+	list, err := served(ctx, c.db, func(ctx context.Context, tx *sql.Tx, _ bool) ([]Repository, error) {
+		return queryRepositories(ctx, tx, statement, args...)
 	})
-	if err != nil {
-		return Repository{}, false, fmt.Errorf("look into the catalogue: %w", err)
-	}
-	if len(list) == 0 {
-		return Repository{}, false, nil
+	if err != nil || len(list) == 0 {
+		return Repository{}, false, tried(err, "look into the catalogue")
 	}
 	return list[0], true, nil
 }
@@ -118,24 +111,8 @@ func (c *Catalogue) Paths(ctx context.Context, virtualStorage, prefix, after str
 }
 
 func (c *Catalogue) paths(ctx context.Context, virtualStorage, statement string, args ...any) ([]string, error) {
-	var paths []string
-	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		rows, err := tx.QueryContext(ctx, statement, args...)
-		if err != nil {
-			return err
-		}
-		paths = nil
-		return scanAll(rows, func() error {
-			var path string
-			err := rows.Scan(&path)
-			paths = append(paths, path)
-			return err
-		})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list the repositories of %q: %w", virtualStorage, err)
-	}
-	return paths, nil
+	paths, err := fetch(ctx, c.db, func(row *sql.Rows, path *string) error { return row.Scan(path) }, statement, args...)
+	return paths, tried(err, "list the repositories of %q", virtualStorage)
 }
 
 func addRepositories(ctx context.Context, tx *sql.Tx, keys []queue.Key) error {
@@ -153,27 +130,23 @@ func columnsOf(keys []queue.Key) []any {
 }
 
 // queryRepositories runs a statement that yields entries, each once for every storage on which it is verified.
-func queryRepositories(ctx context.Context, tx *sql.Tx, statement string, args ...any) ([]Repository, error) {
-	rows, err := tx.QueryContext(ctx, statement, args...)
-	if err != nil {
-		return nil, err
+func queryRepositories(ctx context.Context, tx *sql.Tx, statement string, args ...any) (list []Repository, err error) {
+	type row struct {
+		Repository
+		storage sql.NullString
+		at      sql.NullTime
 	}
-	var list []Repository
-	err = scanAll(rows, func() error {
-		var r Repository
-		var storage sql.NullString
-		var at sql.NullTime
-		if err := rows.Scan(&r.ID, &r.VirtualStorage, &r.RelativePath, &storage, &at); err != nil {
-			return err
-		}
+	rows, err := query(ctx, tx, func(rows *sql.Rows, r *row) error {
+		return rows.Scan(&r.ID, &r.VirtualStorage, &r.RelativePath, &r.storage, &r.at)
+	}, statement, args...)
+	for _, r := range rows {
 		if last := len(list) - 1; last < 0 || list[last].ID != r.ID {
 			r.Verified = make(map[string]time.Time)
-			list = append(list, r)
+			list = append(list, r.Repository)
 		}
-		if storage.Valid {
-			list[len(list)-1].Verified[storage.String] = at.Time.UTC()
+		if r.storage.Valid {
+			list[len(list)-1].Verified[r.storage.String] = r.at.Time.UTC()
 		}
-		return nil
-	})
+	}
 	return list, err
 }

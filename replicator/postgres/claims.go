@@ -34,43 +34,30 @@ func NewClaims(db *DB) *Claims { return &Claims{db: db} }
 // Take enters a claim on each of the virtual storages that has none, and returns the claims of all of them, by name:
 // the claims of another cluster are still that cluster's.
 func (c *Claims) Take(ctx context.Context, virtualStorages []string, by Claimant) ([]Claim, error) {
-	var held []Claim
-	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
-		if _, err := tx.ExecContext(ctx, takeClaimsSQL, pq.Array(virtualStorages), by.ClusterID, by.Instance, by.Host); err != nil {
-			return err
-		}
-		held, err = queryClaims(ctx, tx, claimsOfSQL, pq.Array(virtualStorages))
-		return err
+	held, err := served(ctx, c.db, func(ctx context.Context, tx *sql.Tx, _ bool) ([]Claim, error) {
+		return take(ctx, tx, virtualStorages, by)
 	})
-	if err != nil {
-		return nil, fmt.Errorf("claim virtual storages for cluster %s: %w", by.ClusterID, err)
+	return held, tried(err, "claim virtual storages for cluster %s", by.ClusterID)
+}
+
+// take enters the claims that are free, and returns all.
+func take(ctx context.Context, tx *sql.Tx, virtualStorages []string, by Claimant) ([]Claim, error) {
+	if _, err := tx.ExecContext(ctx, takeClaimsSQL, pq.Array(virtualStorages), by.ClusterID, by.Instance, by.Host); err != nil {
+		return nil, err
 	}
-	return held, nil
+	return query(ctx, tx, scanClaim, claimsOfSQL, pq.Array(virtualStorages))
 }
 
 // List returns all claims of the database, by virtual storage.
 func (c *Claims) List(ctx context.Context) ([]Claim, error) {
-	var all []Claim
-	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
-		all, err = queryClaims(ctx, tx, allClaimsSQL)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list the claims on virtual storages: %w", err)
-	}
-	return all, nil
+	all, err := fetch(ctx, c.db, scanClaim, allClaimsSQL)
+	return all, tried(err, "list the claims on virtual storages")
 }
 
 // Confirm notes that the cluster still runs.
 func (c *Claims) Confirm(ctx context.Context, clusterID string) error {
-	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		_, err := tx.ExecContext(ctx, confirmClaimsSQL, clusterID)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("confirm the claims of cluster %s: %w", clusterID, err)
-	}
-	return nil
+	_, err := c.db.change(ctx, confirmClaimsSQL, clusterID)
+	return tried(err, "confirm the claims of cluster %s", clusterID)
 }
 
 // Remove removes the claim of a cluster on a virtual storage, and reports whether there was one.
@@ -90,41 +77,20 @@ func (c *Claims) Remove(ctx context.Context, virtualStorage, clusterID string) (
 // enters a claim where there is none. It returns the claims of all of the virtual storages, by name: one that is of
 // neither cluster stays as it is.
 func (c *Claims) Replace(ctx context.Context, virtualStorages []string, former string, by Claimant) ([]Claim, error) {
-	var held []Claim
-	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
+	held, err := served(ctx, c.db, func(ctx context.Context, tx *sql.Tx, _ bool) ([]Claim, error) {
 		if _, err := tx.ExecContext(ctx, replaceClaimsSQL, pq.Array(virtualStorages), former, by.ClusterID, by.Instance, by.Host); err != nil {
-			return err
+			return nil, err
 		}
-		if _, err := tx.ExecContext(ctx, takeClaimsSQL, pq.Array(virtualStorages), by.ClusterID, by.Instance, by.Host); err != nil {
-			return err
-		}
-		held, err = queryClaims(ctx, tx, claimsOfSQL, pq.Array(virtualStorages))
-		return err
+		return take(ctx, tx, virtualStorages, by)
 	})
-	if err != nil {
-		return nil, fmt.Errorf("give the claims of cluster %s to cluster %s: %w", former, by.ClusterID, err)
-	}
-	return held, nil
+	return held, tried(err, "give the claims of cluster %s to cluster %s", former, by.ClusterID)
 }
 
-func queryClaims(ctx context.Context, tx *sql.Tx, statement string, args ...any) ([]Claim, error) {
-	rows, err := tx.QueryContext(ctx, statement, args...)
-	if err != nil {
-		return nil, err
-	}
-	var list []Claim
-	err = scanAll(rows, func() error {
-		var c Claim
-		var ago float64
-		if err := rows.Scan(&c.VirtualStorage, &c.ClusterID, &c.Instance, &c.Host, &c.Since, &c.Seen, &ago); err != nil {
-			return err
-		}
-		c.Since, c.Seen = c.Since.UTC(), c.Seen.UTC()
-		c.SeenAgo = time.Duration(ago * float64(time.Second))
-		list = append(list, c)
-		return nil
-	})
-	return list, err
+func scanClaim(row *sql.Rows, c *Claim) error {
+	var ago float64
+	err := row.Scan(&c.VirtualStorage, &c.ClusterID, &c.Instance, &c.Host, &c.Since, &c.Seen, &ago)
+	c.Since, c.Seen, c.SeenAgo = c.Since.UTC(), c.Seen.UTC(), time.Duration(ago*float64(time.Second))
+	return err
 }
 
 // The statements of the claims.

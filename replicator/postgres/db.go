@@ -118,10 +118,7 @@ const planner = "; set local enable_seqscan = off; set local enable_bitmapscan =
 
 // Close gives up all connections. Calls after it fail.
 func (db *DB) Close() error {
-	if err := db.pool.Close(); err != nil {
-		return fmt.Errorf("close the connections to postgres: %w", err)
-	}
-	return nil
+	return tried(db.pool.Close(), "close the connections to postgres")
 }
 
 // retire makes all connections of the pool unfit for further use. Connections of a server that was demoted, or of one that is

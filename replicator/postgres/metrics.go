@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -21,8 +20,5 @@ func (db *DB) Register(registerer prometheus.Registerer) error {
 		return 0
 	})
 	err := errors.Join(registerer.Register(available), registerer.Register(collectors.NewDBStatsCollector(db.pool, "praefect")))
-	if err != nil {
-		return fmt.Errorf("register the metrics of postgres: %w", err)
-	}
-	return nil
+	return tried(err, "register the metrics of postgres")
 }

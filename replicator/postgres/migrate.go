@@ -147,12 +147,10 @@ func (db *DB) AwaitSchema(ctx context.Context) error {
 			logged = err.Error()
 			db.log.Error("the schema of postgres cannot be brought up to date: repair waits", "err", err)
 		}
-		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return ctx.Err()
-		case <-timer.C:
+		case <-time.After(pause):
 		}
 	}
 }
@@ -199,10 +197,7 @@ func execute(ctx context.Context, tx *sql.Tx, id string, statements []string) er
 
 func isApplied(ctx context.Context, tx *sql.Tx, id string) (applied bool, err error) {
 	err = tx.QueryRowContext(ctx, "select exists (select from "+schema+"."+migrationsTable+" where id = $1)", id).Scan(&applied)
-	if err != nil {
-		return false, fmt.Errorf("look for migration %q: %w", id, err)
-	}
-	return applied, nil
+	return applied, tried(err, "look for migration %q", id)
 }
 
 // createSchema makes the table in which the migrations are recorded. A schema that is there is not created even "if not exists",
@@ -217,9 +212,7 @@ func createSchema(ctx context.Context, tx *sql.Tx) error {
 			return fmt.Errorf("create the schema %s: %w", schema, err)
 		}
 	}
-	if _, err := tx.ExecContext(ctx, "create table if not exists "+schema+"."+migrationsTable+
-		" (id text collate \"C\" primary key, applied_at timestamptz not null)"); err != nil {
-		return fmt.Errorf("create the table of migrations: %w", err)
-	}
-	return nil
+	_, err := tx.ExecContext(ctx, "create table if not exists "+schema+"."+migrationsTable+
+		" (id text collate \"C\" primary key, applied_at timestamptz not null)")
+	return tried(err, "create the table of migrations")
 }

@@ -33,15 +33,10 @@ func (db *DB) MigrationStatus(ctx context.Context) ([]Migration, error) {
 	}
 	var applied map[string]time.Time
 	err = db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		var exists bool
-		if err := tx.QueryRowContext(ctx, "select to_regclass($1) is not null", schema+"."+migrationsTable).Scan(&exists); err != nil {
-			return fmt.Errorf("look for the table of migrations: %w", err)
+		recorded, err := hasRecords(ctx, tx)
+		if err == nil && recorded {
+			applied, err = readRecords(ctx, tx)
 		}
-		if !exists {
-			return nil
-		}
-		var err error
-		applied, err = readRecords(ctx, tx)
 		return err
 	})
 	if err != nil {
@@ -78,26 +73,21 @@ func (db *DB) DownPlan(ctx context.Context, n int) ([]string, error) {
 	return plan, nil
 }
 
+// hasRecords tells whether there is a table of the migrations that were applied.
+func hasRecords(ctx context.Context, tx *sql.Tx) (is bool, err error) {
+	err = tx.QueryRowContext(ctx, "select to_regclass($1) is not null", schema+"."+migrationsTable).Scan(&is)
+	return is, tried(err, "look for the table of migrations")
+}
+
 // readRecords returns when each migration was applied.
-func readRecords(ctx context.Context, from interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}) (map[string]time.Time, error) {
-	rows, err := from.QueryContext(ctx, "select id, applied_at from "+schema+"."+migrationsTable)
-	if err != nil {
-		return nil, fmt.Errorf("read the applied migrations: %w", err)
-	}
+func readRecords(ctx context.Context, tx *sql.Tx) (map[string]time.Time, error) {
+	records, err := query(ctx, tx, func(row *sql.Rows, m *Migration) error { return row.Scan(&m.ID, &m.AppliedAt) },
+		"select id, applied_at from "+schema+"."+migrationsTable)
 	applied := make(map[string]time.Time)
-	err = scanAll(rows, func() error {
-		var id string
-		var at time.Time
-		err := rows.Scan(&id, &at)
-		applied[id] = at.UTC()
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the applied migrations: %w", err)
+	for _, m := range records {
+		applied[m.ID] = m.AppliedAt.UTC()
 	}
-	return applied, nil
+	return applied, tried(err, "read the applied migrations")
 }
 
 // unknownIDs are the ids of applied migrations that this release does not know, in order.

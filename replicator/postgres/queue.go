@@ -48,10 +48,7 @@ func (q *Queue) Enqueue(ctx context.Context, requests []queue.Request) error {
 			return errors.Join(fmt.Errorf("enqueue %d jobs: %w", len(valid), err), refused)
 		}
 	}
-	if refused != nil {
-		return fmt.Errorf("enqueue: %w", refused)
-	}
-	return nil
+	return tried(refused, "enqueue")
 }
 
 func (q *Queue) enqueue(ctx context.Context, batch []queue.Request) error {
@@ -63,10 +60,8 @@ func (q *Queue) enqueue(ctx context.Context, batch []queue.Request) error {
 	if err != nil {
 		return fmt.Errorf("encode the requests: %w", err)
 	}
-	return q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		_, err := tx.ExecContext(ctx, enqueueSQL, string(encoded))
-		return err
-	})
+	_, err = q.db.change(ctx, enqueueSQL, string(encoded))
+	return err
 }
 
 // Dequeue implements queue.Queue. Each claim has an id of its own, by which a repeated run finds the jobs that an unanswered
@@ -77,17 +72,14 @@ func (q *Queue) Dequeue(ctx context.Context, claim queue.Claim) ([]queue.Job, er
 	}
 	look := q.cursor.look(claim.VirtualStorage, time.Now())
 	id, worker := rand.Text(), queue.CleanText(claim.Worker)
-	var jobs []queue.Job
-	err := q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, repeated bool) (err error) {
+	jobs, err := served(ctx, q.db, func(ctx context.Context, tx *sql.Tx, repeated bool) ([]queue.Job, error) {
 		if repeated {
-			jobs, err = queryJobs(ctx, tx, claimedSQL, id)
-			if err != nil || len(jobs) > 0 {
-				return err
+			if jobs, err := queryJobs(ctx, tx, claimedSQL, id); err != nil || len(jobs) > 0 {
+				return jobs, err
 			}
 		}
-		jobs, err = queryJobs(ctx, tx, claimSQL, claim.VirtualStorage, look.from, queue.Bound(claim.Limit), worker, id,
+		return queryJobs(ctx, tx, claimSQL, claim.VirtualStorage, look.from, queue.Bound(claim.Limit), worker, id,
 			claim.Lease.Microseconds())
-		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("dequeue jobs of %q: %w", claim.VirtualStorage, err)
@@ -105,23 +97,12 @@ func (q *Queue) Heartbeat(ctx context.Context, lease time.Duration, running []qu
 		return nil, fmt.Errorf("heartbeat: %w", err)
 	}
 	ids, numbers := split(running)
-	extended := make(map[queue.Attempt]bool)
-	err := q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		rows, err := tx.QueryContext(ctx, heartbeatSQL, ids, numbers, lease.Microseconds())
-		if err != nil {
-			return err
-		}
-		return scanAll(rows, func() error {
-			var a queue.Attempt
-			err := rows.Scan(&a.JobID, &a.Number)
-			extended[a] = true
-			return err
-		})
-	})
+	extended, err := fetch(ctx, q.db, func(row *sql.Rows, a *queue.Attempt) error { return row.Scan(&a.JobID, &a.Number) },
+		heartbeatSQL, ids, numbers, lease.Microseconds())
 	if err != nil {
 		return nil, fmt.Errorf("extend %d leases: %w", len(running), err)
 	}
-	return slices.DeleteFunc(slices.Clone(running), func(a queue.Attempt) bool { return extended[a] }), nil
+	return slices.DeleteFunc(slices.Clone(running), func(a queue.Attempt) bool { return slices.Contains(extended, a) }), nil
 }
 
 // split makes two arrays of attempts, as statements take them.
@@ -141,18 +122,12 @@ func (q *Queue) Acknowledge(ctx context.Context, attempt queue.Attempt, outcome 
 	}
 	err := q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, repeated bool) error {
 		n, err := end(ctx, tx, attempt, outcome)
-		if err != nil {
-			return err
-		}
-		if n == 0 && !repeated {
+		if err == nil && n == 0 && !repeated {
 			return queue.ErrStaleAttempt
 		}
-		return nil
+		return err
 	})
-	if err != nil {
-		return fmt.Errorf("acknowledge attempt %d of job %d: %w", attempt.Number, attempt.JobID, err)
-	}
-	return nil
+	return tried(err, "acknowledge attempt %d of job %d", attempt.Number, attempt.JobID)
 }
 
 // end takes a job out of its attempt and returns how many rows that changed: one, or none if the attempt does not run.
@@ -180,20 +155,14 @@ func end(ctx context.Context, tx *sql.Tx, a queue.Attempt, outcome queue.Outcome
 // Reclaim implements queue.Queue.
 func (q *Queue) Reclaim(ctx context.Context, worker string, running ...queue.Attempt) (int, error) {
 	ids, numbers := split(running)
-	n, err := q.change(ctx, reclaimSQL, queue.MaxBatch, queue.LostCause, queue.CleanText(worker), ids, numbers)
-	if err != nil {
-		return 0, fmt.Errorf("reclaim jobs: %w", err)
-	}
-	return n, nil
+	n, err := q.db.change(ctx, reclaimSQL, queue.MaxBatch, queue.LostCause, queue.CleanText(worker), ids, numbers)
+	return n, tried(err, "reclaim jobs")
 }
 
 // Retry implements queue.Queue.
 func (q *Queue) Retry(ctx context.Context, filter queue.RetryFilter) (int, error) {
-	n, err := q.change(ctx, retrySQL, queue.Bound(filter.Limit), filter.VirtualStorage, filter.RelativePath, filter.DeadFor.Microseconds(), filter.Failed)
-	if err != nil {
-		return 0, fmt.Errorf("retry jobs: %w", err)
-	}
-	return n, nil
+	n, err := q.db.change(ctx, retrySQL, queue.Bound(filter.Limit), filter.VirtualStorage, filter.RelativePath, filter.DeadFor.Microseconds(), filter.Failed)
+	return n, tried(err, "retry jobs")
 }
 
 // Drop implements queue.Queue.
@@ -205,28 +174,6 @@ func (q *Queue) Drop(ctx context.Context, filter queue.DropFilter) (int, error) 
 	if filter.State == queue.Ready {
 		statement = dropReadySQL
 	}
-	n, err := q.change(ctx, statement, queue.Bound(filter.Limit), filter.VirtualStorage, queue.CleanText(filter.RelativePath), string(filter.State))
-	if err != nil {
-		return 0, fmt.Errorf("drop jobs: %w", err)
-	}
-	return n, nil
-}
-
-// change runs one statement that may be repeated and returns how many rows it changed.
-func (q *Queue) change(ctx context.Context, statement string, args ...any) (n int, err error) {
-	err = q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		var err error
-		n, err = affected(ctx, tx, statement, args...)
-		return err
-	})
-	return n, err
-}
-
-func affected(ctx context.Context, tx *sql.Tx, statement string, args ...any) (int, error) {
-	result, err := tx.ExecContext(ctx, statement, args...)
-	if err != nil {
-		return 0, err
-	}
-	n, err := result.RowsAffected()
-	return int(n), err
+	n, err := q.db.change(ctx, statement, queue.Bound(filter.Limit), filter.VirtualStorage, queue.CleanText(filter.RelativePath), string(filter.State))
+	return n, tried(err, "drop jobs")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -25,40 +24,20 @@ func (q *Queue) List(ctx context.Context, filter queue.ListFilter) ([]queue.Job,
 	case filter.State == queue.Failed || filter.State == queue.Dead:
 		statement = listTroubledSQL
 	}
-	var jobs []queue.Job
-	err := q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
-		jobs, err = queryJobs(ctx, tx, statement, args...)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list jobs: %w", err)
-	}
-	return jobs, nil
+	jobs, err := fetch(ctx, q.db, scanJob, statement, args...)
+	return jobs, tried(err, "list jobs")
 }
 
 // Depth implements queue.Queue.
 func (q *Queue) Depth(ctx context.Context, limit int) ([]queue.Depth, error) {
 	limit = queue.DepthBound(limit)
-	var depths []queue.Depth
-	err := q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		rows, err := tx.QueryContext(ctx, depthSQL, int64(limit)+1)
-		if err != nil {
-			return err
-		}
-		depths = nil
-		return scanAll(rows, func() error {
-			var d queue.Depth
-			err := rows.Scan(&d.VirtualStorage, &d.State, &d.Count, &d.AtLeast)
-			d.Count = min(d.Count, limit)
-			depths = append(depths, d)
-			return err
-		})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("count jobs: %w", err)
-	}
+	depths, err := fetch(ctx, q.db, func(row *sql.Rows, d *queue.Depth) error {
+		err := row.Scan(&d.VirtualStorage, &d.State, &d.Count, &d.AtLeast)
+		d.Count = min(d.Count, limit)
+		return err
+	}, depthSQL, int64(limit)+1)
 	slices.SortFunc(depths, queue.Depth.Compare)
-	return depths, nil
+	return depths, tried(err, "count jobs")
 }
 
 // Missing implements queue.Queue.
@@ -81,65 +60,33 @@ func (q *Queue) missing(ctx context.Context, keys []queue.Key) ([]queue.Key, err
 			virtualStorages[i], paths[i] = key.VirtualStorage, key.RelativePath
 		}
 	}
-	var missing []queue.Key
-	err := q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		rows, err := tx.QueryContext(ctx, missingSQL, pq.Array(virtualStorages), pq.Array(paths))
-		if err != nil {
+	return fetch(ctx, q.db, func(row *sql.Rows, key *queue.Key) error {
+		var nth int
+		if err := row.Scan(&nth); err != nil {
 			return err
 		}
-		missing = nil
-		return scanAll(rows, func() error {
-			var nth int
-			err := rows.Scan(&nth)
-			if err == nil {
-				missing = append(missing, keys[nth-1])
-			}
-			return err
-		})
-	})
-	return missing, err
+		*key = keys[nth-1]
+		return nil
+	}, missingSQL, pq.Array(virtualStorages), pq.Array(paths))
 }
 
 // queryJobs runs a statement that yields columns.
 func queryJobs(ctx context.Context, tx *sql.Tx, statement string, args ...any) ([]queue.Job, error) {
-	rows, err := tx.QueryContext(ctx, statement, args...)
-	if err != nil {
-		return nil, err
-	}
-	var jobs []queue.Job
-	err = scanAll(rows, func() error {
-		job, err := scanJob(rows)
-		jobs = append(jobs, job)
-		return err
-	})
-	return jobs, err
+	return query(ctx, tx, scanJob, statement, args...)
 }
 
-func scanJob(rows *sql.Rows) (queue.Job, error) {
-	var job queue.Job
+// scanJob reads a row of columns.
+func scanJob(row *sql.Rows, job *queue.Job) error {
 	var targets []byte
 	var claimedUntil sql.NullTime
-	if err := rows.Scan(&job.ID, &job.VirtualStorage, &job.RelativePath, &targets, &job.Reason, &job.CorrelationID,
+	if err := row.Scan(&job.ID, &job.VirtualStorage, &job.RelativePath, &targets, &job.Reason, &job.CorrelationID,
 		&job.State, &job.Attempt, &job.Failures, &job.Again, &job.Worker, &job.LastError, &job.WaitsFor,
 		&job.Created, &job.Updated, &job.NotBefore, &claimedUntil); err != nil {
-		return queue.Job{}, err
+		return err
 	}
 	job.Created, job.Updated, job.NotBefore = job.Created.UTC(), job.Updated.UTC(), job.NotBefore.UTC()
 	if claimedUntil.Valid {
 		job.ClaimedUntil = claimedUntil.Time.UTC()
 	}
-	if err := json.Unmarshal(targets, &job.Targets); err != nil {
-		return queue.Job{}, fmt.Errorf("read the targets of job %d: %w", job.ID, err)
-	}
-	return job, nil
-}
-
-// scanAll calls scan for each row, and leaves the rows closed however it ends.
-func scanAll(rows *sql.Rows, scan func() error) error {
-	for rows.Next() {
-		if err := scan(); err != nil {
-			return errors.Join(fmt.Errorf("read a row: %w", err), rows.Close())
-		}
-	}
-	return rows.Err() // Next closed them
+	return tried(json.Unmarshal(targets, &job.Targets), "read the targets of job %d", job.ID)
 }

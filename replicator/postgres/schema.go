@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -41,12 +42,8 @@ func (db *DB) checkSchema(ctx context.Context, tx *sql.Tx) error {
 	for _, m := range known {
 		ids = append(ids, m.Id)
 	}
-	var recorded bool
-	if err := tx.QueryRowContext(ctx, "select to_regclass($1) is not null", schema+"."+migrationsTable).Scan(&recorded); err != nil {
-		return fmt.Errorf("look for the table of migrations: %w", err)
-	}
-	if !recorded {
-		return errNoSchema
+	if is, err := hasRecords(ctx, tx); err != nil || !is {
+		return cmp.Or(err, errNoSchema)
 	}
 	var applied int
 	err = tx.QueryRowContext(ctx, "select count(*) from "+schema+"."+migrationsTable+" where id = any($1)", pq.Array(ids)).Scan(&applied)

@@ -29,25 +29,16 @@ func (c *Catalogue) TurnOf(ctx context.Context, key queue.Key) (queue.Turn, erro
 }
 
 func (c *Catalogue) turn(ctx context.Context, statement string, args ...any) (t queue.Turn, found bool, err error) {
-	err = c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		rows, err := tx.QueryContext(ctx, statement, args...)
-		if err != nil {
-			return err
-		}
-		found = false
-		return scanAll(rows, func() error {
-			var age, since float64
-			if err := rows.Scan(&t.ID, &t.VirtualStorage, &t.RelativePath, &t.Requested, &age, &since); err != nil {
-				return err
-			}
-			t.Age, t.Since, found = seconds(age), seconds(since), true
-			return nil
-		})
-	})
-	if err != nil {
-		return queue.Turn{}, false, fmt.Errorf("look for a repository to verify: %w", err)
+	turns, err := fetch(ctx, c.db, func(row *sql.Rows, t *queue.Turn) error {
+		var age, since float64
+		err := row.Scan(&t.ID, &t.VirtualStorage, &t.RelativePath, &t.Requested, &age, &since)
+		t.Age, t.Since = seconds(age), seconds(since)
+		return err
+	}, statement, args...)
+	if err != nil || len(turns) == 0 {
+		return t, false, tried(err, "look for a repository to verify")
 	}
-	return t, found, nil
+	return turns[0], true, nil
 }
 
 // seconds is a duration; one that is too long for Go is the longest.
@@ -77,56 +68,35 @@ func (c *Catalogue) Note(ctx context.Context, t queue.Turn, l queue.Looked) erro
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("note the verification of %q of %q: %w", t.RelativePath, t.VirtualStorage, err)
-	}
-	return nil
+	return tried(err, "note the verification of %q of %q", t.RelativePath, t.VirtualStorage)
 }
 
 // Waiting implements queue.Verifications.
 func (c *Catalogue) Waiting(ctx context.Context, virtualStorage string, interval time.Duration, limit int) (requested, expired int, err error) {
-	err = c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		return tx.QueryRowContext(ctx, waitingTurnsSQL, virtualStorage, interval.Microseconds(), limit).Scan(&requested, &expired)
-	})
-	if err != nil {
-		return 0, 0, fmt.Errorf("count the repositories of %q to verify: %w", virtualStorage, err)
-	}
-	return requested, expired, nil
+	err = c.db.row(ctx, []any{&requested, &expired}, waitingTurnsSQL, virtualStorage, interval.Microseconds(), limit)
+	return requested, expired, tried(err, "count the repositories of %q to verify", virtualStorage)
 }
 
 // Count implements queue.Verifications.
 func (c *Catalogue) Count(ctx context.Context, virtualStorage string) (n int, err error) {
-	err = c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		return tx.QueryRowContext(ctx, countRepositoriesSQL, virtualStorage).Scan(&n)
-	})
-	if err != nil {
-		return 0, fmt.Errorf("count the repositories of %q: %w", virtualStorage, err)
-	}
-	return n, nil
+	err = c.db.row(ctx, []any{&n}, countRepositoriesSQL, virtualStorage)
+	return n, tried(err, "count the repositories of %q", virtualStorage)
 }
 
 // Request implements queue.Verifications. It goes through the catalogue in pages, each in a transaction of its own: one
 // that is interrupted is repeated.
 func (c *Catalogue) Request(ctx context.Context, m queue.Marked) (repositories int64, err error) {
-	page := func(statement string, args ...any) (n int64, last int64, err error) {
-		err = c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-			return tx.QueryRowContext(ctx, statement, args...).Scan(&n, &last)
-		})
-		if err != nil {
-			return 0, 0, fmt.Errorf("mark replicas unverified: %w", err)
-		}
-		return n, last, nil
-	}
+	var n, last int64
 	if m.RelativePath != "" {
-		n, _, err := page(requestOneSQL, m.VirtualStorage, m.RelativePath, m.Storage)
-		return n, err
+		err = c.db.row(ctx, []any{&n, &last}, requestOneSQL, m.VirtualStorage, m.RelativePath, m.Storage)
+		return n, tried(err, "mark replicas unverified")
 	}
-	for after := int64(0); ; {
-		n, last, err := page(requestAllSQL, m.VirtualStorage, after, m.Storage, queue.MaxBatch)
+	for {
+		err = c.db.row(ctx, []any{&n, &last}, requestAllSQL, m.VirtualStorage, last, m.Storage, queue.MaxBatch)
 		if err != nil || n == 0 {
-			return repositories, err
+			return repositories, tried(err, "mark replicas unverified")
 		}
-		repositories, after = repositories+n, last
+		repositories += n
 	}
 }
 
