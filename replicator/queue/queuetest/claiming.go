@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"praefect/replicator/queue"
 )
 
@@ -19,18 +17,14 @@ func claiming() behaviours {
 			h.enqueue("a.git")
 			h.enqueue("b.git")
 			got := append(h.dequeue(2), h.dequeue(2)...)
-			if diff := cmp.Diff([]string{"c.git", "a.git", "b.git"}, pathsOf(got)); diff != "" {
-				h.Errorf("-want +got:\n%s", diff)
-			}
+			h.equal("claimed", []string{"c.git", "a.git", "b.git"}, pathsOf(got))
 		},
 
 		"dequeue marks the job": func(h *harness) {
 			before := h.claim("a.git")
 			want := before
 			want.State, want.Attempt, want.Worker = queue.InProgress, 1, "w"
-			if diff := cmp.Diff(want, h.only()); diff != "" {
-				h.Errorf("the stored job is not the claimed one (-claimed +stored):\n%s", diff)
-			}
+			h.equal("the stored job is not the claimed one", want, h.only())
 			if lease := before.ClaimedUntil.Sub(before.Updated).Round(time.Second); lease != long {
 				h.Errorf("the lease is %v, want %v", lease, long)
 			}
@@ -92,9 +86,7 @@ func claiming() behaviours {
 				got = append(got, path)
 			}
 			slices.Sort(got)
-			if diff := cmp.Diff(paths, got); diff != "" {
-				h.Errorf("claimed (-once each +got):\n%s", diff)
-			}
+			h.equal("claimed", paths, got)
 		},
 
 		"dequeue refuses a claim that lacks something": func(h *harness) {
@@ -148,9 +140,7 @@ func claiming() behaviours {
 				}
 				h.wantErr(err, context.Canceled)
 			}
-			if diff := cmp.Diff(before, h.all()); diff != "" {
-				h.Errorf("a cancelled call changed something:\n%s", diff)
-			}
+			h.wantSame(before)
 		},
 	}
 }

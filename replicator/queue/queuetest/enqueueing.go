@@ -20,9 +20,7 @@ func enqueueing() behaviours {
 			got := h.only()
 			want := queue.Job{Key: request.Key, Targets: request.Targets, Reason: "a write", CorrelationID: "c-1", State: queue.Ready}
 			ignored := cmpopts.IgnoreFields(queue.Job{}, "ID", "Created", "Updated", "NotBefore")
-			if diff := cmp.Diff(want, got, ignored); diff != "" {
-				h.Errorf("-want +got:\n%s", diff)
-			}
+			h.equal("stored", want, got, ignored)
 			if waits := got.NotBefore.Sub(got.Created).Round(time.Second); waits != long {
 				h.Errorf("the job waits %v, want %v", waits, long)
 			}
@@ -32,9 +30,7 @@ func enqueueing() behaviours {
 			h.enqueue("a.git")
 			first := h.only()
 			h.enqueue("a.git", "a.git")
-			if diff := cmp.Diff(first, h.only()); diff != "" {
-				h.Errorf("a waiting job changed (-before +after):\n%s", diff)
-			}
+			h.equal("a waiting job changed", first, h.only())
 		},
 
 		"enqueue tells virtual storages apart": func(h *harness) {
@@ -83,9 +79,7 @@ func enqueueing() behaviours {
 				h.Errorf("got %+v after %+v, want the next attempt", second, job)
 			}
 			h.ack(second.Current(), queue.Complete())
-			if jobs := h.all(); len(jobs) != 0 {
-				h.Errorf("got %+v, want none", jobs)
-			}
+			h.none()
 		},
 
 		"enqueue gives a dead job one more attempt": func(h *harness) {

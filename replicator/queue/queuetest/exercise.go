@@ -81,11 +81,15 @@ func (h *harness) check() {
 	}
 	slices.SortFunc(want, queue.Depth.Compare)
 	got, err := h.Depth(h.Context(), 0)
-	if err != nil {
-		h.Fatal(err)
-	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
-		h.Errorf("depth differs from the jobs (-jobs +depth):\n%s", diff)
+	h.must(err)
+	h.equal("depth and the jobs", want, got, cmpopts.EquateEmpty())
+}
+
+// equal fails if two values differ.
+func (h *harness) equal(what string, want, got any, options ...cmp.Option) {
+	h.Helper()
+	if diff := cmp.Diff(want, got, options...); diff != "" {
+		h.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
 
@@ -99,9 +103,7 @@ func (h *harness) all() []queue.Job {
 			after = jobs[len(jobs)-1].ID
 		}
 		page, err := h.List(h.Context(), queue.ListFilter{After: after})
-		if err != nil {
-			h.Fatal(err)
-		}
+		h.must(err)
 		if len(page) == 0 {
 			return jobs
 		}
@@ -119,6 +121,14 @@ func (h *harness) only() queue.Job {
 	return jobs[0]
 }
 
+// none fails if the queue has a job.
+func (h *harness) none() {
+	h.Helper()
+	if jobs := h.all(); len(jobs) != 0 {
+		h.Errorf("got %+v, want none", jobs)
+	}
+}
+
 func key(path string) queue.Key { return queue.Key{VirtualStorage: storage, RelativePath: path} }
 
 // enqueue asks for a job that is due at once for each path.
@@ -134,7 +144,13 @@ func (h *harness) enqueue(paths ...string) {
 // dequeue claims up to n due jobs for an hour.
 func (h *harness) dequeue(n int) []queue.Job {
 	h.Helper()
-	jobs, err := h.Dequeue(h.Context(), queue.Claim{VirtualStorage: storage, Worker: "w", Limit: n, Lease: long})
+	return h.dequeueAs("w", n, long)
+}
+
+// dequeueAs claims up to n due jobs for a worker.
+func (h *harness) dequeueAs(worker string, n int, lease time.Duration) []queue.Job {
+	h.Helper()
+	jobs, err := h.Dequeue(h.Context(), queue.Claim{VirtualStorage: storage, Worker: worker, Limit: n, Lease: lease})
 	h.must(err)
 	return jobs
 }

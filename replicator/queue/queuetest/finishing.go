@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"time"
@@ -10,13 +11,29 @@ import (
 
 var errRepair = errors.New("repair refused")
 
+// counted is how many jobs a call with a filter concerns.
+type counted[F any] struct {
+	filter F
+	want   int
+}
+
+// counts makes one call after the other.
+func counts[F any](h *harness, call func(context.Context, F) (int, error), steps []counted[F]) {
+	h.Helper()
+	for _, step := range steps {
+		n, err := call(h.Context(), step.filter)
+		h.must(err)
+		if n != step.want {
+			h.Errorf("%+v: got %d, want %d", step.filter, n, step.want)
+		}
+	}
+}
+
 func finishing() behaviours {
 	return behaviours{
 		"complete removes the job": func(h *harness) {
 			h.ack(h.claim("a.git").Current(), queue.Complete())
-			if jobs := h.all(); len(jobs) != 0 {
-				h.Errorf("got %+v, want none", jobs)
-			}
+			h.none()
 		},
 
 		"a path gets a new id after its job completed": func(h *harness) {
@@ -120,10 +137,7 @@ func finishing() behaviours {
 			h.ack(h.claim("d.git").Current(), queue.Fail(long, errRepair))
 			running := h.claim("e.git")
 			h.enqueue("f.git")
-			for _, step := range []struct {
-				filter queue.DropFilter
-				want   int
-			}{
+			counts(h, h.Drop, []counted[queue.DropFilter]{
 				{queue.DropFilter{VirtualStorage: "other", State: queue.Dead}, 0},
 				{queue.DropFilter{VirtualStorage: storage, RelativePath: "b.git", State: queue.Dead}, 1},
 				{queue.DropFilter{VirtualStorage: storage, RelativePath: "b.git", State: queue.Dead}, 0},
@@ -133,13 +147,7 @@ func finishing() behaviours {
 				{queue.DropFilter{State: queue.Failed}, 1},
 				{queue.DropFilter{RelativePath: "e.git", State: queue.Ready}, 0},
 				{queue.DropFilter{State: queue.Ready}, 1},
-			} {
-				n, err := h.Drop(h.Context(), step.filter)
-				h.must(err)
-				if n != step.want {
-					h.Errorf("drop %+v: got %d, want %d", step.filter, n, step.want)
-				}
-			}
+			})
 			if _, err := h.Drop(h.Context(), queue.DropFilter{State: queue.InProgress}); err == nil {
 				h.Errorf("a running job was dropped")
 			}
@@ -193,10 +201,7 @@ func finishing() behaviours {
 				h.ack(h.claim(path).Current(), queue.Bury(0, errRepair))
 			}
 			h.ack(h.claim("d.git").Current(), queue.Fail(long, errRepair))
-			for _, step := range []struct {
-				filter queue.RetryFilter
-				want   int
-			}{
+			counts(h, h.Retry, []counted[queue.RetryFilter]{
 				{queue.RetryFilter{VirtualStorage: "other"}, 0},
 				{queue.RetryFilter{DeadFor: long}, 0},
 				{queue.RetryFilter{VirtualStorage: storage, RelativePath: "b.git"}, 1},
@@ -207,13 +212,7 @@ func finishing() behaviours {
 				{queue.RetryFilter{Failed: true, DeadFor: long}, 0},
 				{queue.RetryFilter{Failed: true}, 1},
 				{queue.RetryFilter{Failed: true}, 0},
-			} {
-				n, err := h.Retry(h.Context(), step.filter)
-				h.must(err)
-				if n != step.want {
-					h.Errorf("retry %+v: got %d, want %d", step.filter, n, step.want)
-				}
-			}
+			})
 			jobs := h.dequeue(10)
 			if len(jobs) != 4 {
 				h.Fatalf("got %d due jobs, want the three that were dead and the one that had failed", len(jobs))

@@ -3,34 +3,52 @@ package queuetest
 import (
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"praefect/replicator/queue"
 )
 
 // lapse claims a path's job under a lease that ends at once, and waits until it was reclaimed.
 func (h *harness) lapse(path string) queue.Job {
 	h.Helper()
+	job := h.claimShortly(path)
+	h.awaitLapse()
+	return job
+}
+
+// claimShortly claims a path's job under a lease that ends at once.
+func (h *harness) claimShortly(path string) queue.Job {
+	h.Helper()
 	h.enqueue(path)
-	jobs, err := h.Dequeue(h.Context(), queue.Claim{VirtualStorage: storage, Worker: "w", Limit: 1, Lease: time.Millisecond})
-	h.must(err)
+	jobs := h.dequeueAs("w", 1, time.Millisecond)
 	if len(jobs) != 1 {
 		h.Fatalf("got %d jobs, want one", len(jobs))
 	}
+	return jobs[0]
+}
+
+// awaitLapse waits until one job was reclaimed.
+func (h *harness) awaitLapse() {
+	h.Helper()
 	h.await("the lease to end", func() bool {
 		n, err := h.Reclaim(h.Context(), "")
 		h.must(err)
 		return n == 1
 	})
-	return jobs[0]
+}
+
+// reclaim takes back what a worker had but for some attempts, and fails if it is not as much as wanted.
+func (h *harness) reclaim(want int, worker string, running ...queue.Attempt) {
+	h.Helper()
+	n, err := h.Reclaim(h.Context(), worker, running...)
+	h.must(err)
+	if n != want {
+		h.Errorf("reclaimed %d jobs, want %d", n, want)
+	}
 }
 
 // wantSame fails if the jobs have changed.
 func (h *harness) wantSame(before []queue.Job) {
 	h.Helper()
-	if diff := cmp.Diff(before, h.all()); diff != "" {
-		h.Errorf("something changed (-before +after):\n%s", diff)
-	}
+	h.equal("something changed", before, h.all())
 }
 
 func losing() behaviours {
@@ -49,28 +67,18 @@ func losing() behaviours {
 		"reclaim leaves running attempts alone": func(h *harness) {
 			h.claim("a.git")
 			before := h.all()
-			n, err := h.Reclaim(h.Context(), "")
-			h.must(err)
-			if n != 0 {
-				h.Errorf("reclaimed %d jobs, want none", n)
-			}
+			h.reclaim(0, "")
 			h.wantSame(before)
 		},
 
 		"reclaim takes back what a worker had that is gone": func(h *harness) {
 			h.enqueue("a.git", "b.git")
 			for _, worker := range []string{"gone", "alive"} {
-				jobs, err := h.Dequeue(h.Context(), queue.Claim{VirtualStorage: storage, Worker: worker, Limit: 1, Lease: long})
-				h.must(err)
-				if len(jobs) != 1 {
+				if jobs := h.dequeueAs(worker, 1, long); len(jobs) != 1 {
 					h.Fatalf("%s got %d jobs, want one", worker, len(jobs))
 				}
 			}
-			n, err := h.Reclaim(h.Context(), "gone")
-			h.must(err)
-			if n != 1 {
-				h.Errorf("reclaimed %d jobs, want one", n)
-			}
+			h.reclaim(1, "gone")
 			for _, job := range h.all() {
 				want := queue.Ready
 				if job.Worker == "alive" {
@@ -86,19 +94,13 @@ func losing() behaviours {
 			h.enqueue("a.git", "b.git", "c.git")
 			var jobs []queue.Job
 			for _, worker := range []string{"w", "w", "other"} {
-				claimed, err := h.Dequeue(h.Context(), queue.Claim{VirtualStorage: storage, Worker: worker, Limit: 1, Lease: long})
-				h.must(err)
-				jobs = append(jobs, claimed...)
+				jobs = append(jobs, h.dequeueAs(worker, 1, long)...)
 			}
 			if len(jobs) != 3 {
 				h.Fatalf("claimed %d jobs, want 3", len(jobs))
 			}
 			former := queue.Attempt{JobID: jobs[1].ID, Number: jobs[1].Attempt - 1}
-			n, err := h.Reclaim(h.Context(), "w", jobs[0].Current(), former)
-			h.must(err)
-			if n != 1 {
-				h.Errorf("reclaimed %d jobs, want one", n)
-			}
+			h.reclaim(1, "w", jobs[0].Current(), former)
 			for _, job := range h.all() {
 				if want := job.ID == jobs[1].ID; (job.State == queue.Ready) != want {
 					h.Errorf("job %d is %s, and %d was the one that nobody ran", job.ID, job.State, jobs[1].ID)
@@ -119,26 +121,16 @@ func losing() behaviours {
 		},
 
 		"a lost attempt keeps its follow-up": func(h *harness) {
+			h.claimShortly("a.git")
 			h.enqueue("a.git")
-			_, err := h.Dequeue(h.Context(), queue.Claim{VirtualStorage: storage, Worker: "w", Limit: 1, Lease: time.Millisecond})
-			h.must(err)
-			h.enqueue("a.git")
-			h.await("the lease to end", func() bool {
-				n, err := h.Reclaim(h.Context(), "")
-				h.must(err)
-				return n == 1
-			})
+			h.awaitLapse()
 			h.ack(h.next().Current(), queue.Complete())
-			if jobs := h.all(); len(jobs) != 0 {
-				h.Errorf("got %+v, want none", jobs)
-			}
+			h.none()
 		},
 
 		"heartbeat extends the lease": func(h *harness) {
-			h.enqueue("a.git")
-			jobs, err := h.Dequeue(h.Context(), queue.Claim{VirtualStorage: storage, Worker: "w", Limit: 1, Lease: time.Millisecond})
-			h.must(err)
-			lost, err := h.Heartbeat(h.Context(), long, []queue.Attempt{jobs[0].Current()})
+			job := h.claimShortly("a.git")
+			lost, err := h.Heartbeat(h.Context(), long, []queue.Attempt{job.Current()})
 			h.must(err)
 			if len(lost) != 0 {
 				h.Errorf("lost %+v, want none", lost)
@@ -146,11 +138,7 @@ func losing() behaviours {
 			if got := h.only(); !got.ClaimedUntil.After(got.Created.Add(long / 2)) {
 				h.Errorf("the lease ends at %v, want it an hour after %v", got.ClaimedUntil, got.Updated)
 			}
-			n, err := h.Reclaim(h.Context(), "")
-			h.must(err)
-			if n != 0 {
-				h.Errorf("reclaimed %d, want none", n)
-			}
+			h.reclaim(0, "")
 		},
 
 		"heartbeat tells which attempts are lost": func(h *harness) {
@@ -161,9 +149,7 @@ func losing() behaviours {
 			unknown := queue.Attempt{JobID: running.ID + 1000, Number: 1}
 			got, err := h.Heartbeat(h.Context(), long, []queue.Attempt{running.Current(), lost.Current(), ended.Current(), unknown})
 			h.must(err)
-			if diff := cmp.Diff([]queue.Attempt{lost.Current(), ended.Current(), unknown}, got); diff != "" {
-				h.Errorf("-want +got:\n%s", diff)
-			}
+			h.equal("lost", []queue.Attempt{lost.Current(), ended.Current(), unknown}, got)
 		},
 
 		"heartbeat needs a lease": func(h *harness) {

@@ -3,7 +3,6 @@ package queuetest
 import (
 	"fmt"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"praefect/replicator/queue"
@@ -46,9 +45,7 @@ func viewing() behaviours {
 			} {
 				got, err := h.List(h.Context(), row.filter)
 				h.must(err)
-				if diff := cmp.Diff(row.want, pathsOf(got)); diff != "" {
-					h.Errorf("%+v (-want +got):\n%s", row.filter, diff)
-				}
+				h.equal(fmt.Sprintf("%+v", row.filter), row.want, pathsOf(got))
 			}
 		},
 
@@ -74,9 +71,7 @@ func viewing() behaviours {
 				got = append(got, pathsOf(page)...)
 				filter.After = page[len(page)-1].ID
 			}
-			if diff := cmp.Diff(paths, got); diff != "" {
-				h.Errorf("-want +got:\n%s", diff)
-			}
+			h.equal("listed", paths, got)
 		},
 
 		"depth counts each state": func(h *harness) {
@@ -90,9 +85,7 @@ func viewing() behaviours {
 				{VirtualStorage: storage, State: queue.Ready, Count: 1},
 				{VirtualStorage: "other", State: queue.Ready, Count: 1},
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				h.Errorf("-want +got:\n%s", diff)
-			}
+			h.equal("depth", want, got)
 		},
 
 		"depth stops counting": func(h *harness) {
@@ -110,9 +103,7 @@ func viewing() behaviours {
 				{VirtualStorage: storage, State: queue.InProgress, Count: 2, AtLeast: true},
 				{VirtualStorage: storage, State: queue.Ready, Count: 2, AtLeast: true},
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				h.Errorf("-want +got:\n%s", diff)
-			}
+			h.equal("depth", want, got)
 		},
 
 		"missing tells which keys have no job": func(h *harness) {
@@ -123,9 +114,7 @@ func viewing() behaviours {
 				other, key("dead.git"), key("failed.git"), absent, bad, key("running.git"), key("ready.git"),
 			})
 			h.must(err)
-			if diff := cmp.Diff([]queue.Key{other, absent, bad}, got); diff != "" {
-				h.Errorf("-want +got:\n%s", diff)
-			}
+			h.equal("missing", []queue.Key{other, absent, bad}, got)
 		},
 
 		"missing takes more than a batch": func(h *harness) {
@@ -137,9 +126,7 @@ func viewing() behaviours {
 			got, err := h.Missing(h.Context(), keys)
 			h.must(err)
 			want := append(append([]queue.Key(nil), keys[:queue.MaxBatch+5]...), keys[queue.MaxBatch+6:]...)
-			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
-				h.Errorf("-want +got:\n%s", diff)
-			}
+			h.equal("missing", want, got, cmpopts.EquateEmpty())
 		},
 	}
 }
