@@ -4,8 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
-	"praefect/proxy/ledger/machine"
 	"praefect/replicator/plan"
 )
 
@@ -18,8 +18,8 @@ const (
 )
 
 var (
-	errBusy        = machine.ErrRepositoryBusy
-	errInvalidated = machine.ErrInvalidated
+	errBusy        = repair.ErrRepositoryBusy
+	errInvalidated = repair.ErrInvalidated
 )
 
 // plan decides the next step for one repository.

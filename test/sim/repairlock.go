@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/proxy/ledger/machine"
 	"praefect/replicator/steps"
@@ -46,9 +47,9 @@ func (tk *guard) answer(t *task, d time.Duration) error {
 	err := tk.done.Err
 	var refusal *state.Refusal
 	switch {
-	case errors.Is(err, machine.ErrRepositoryBusy), errors.Is(err, machine.ErrUnknown):
+	case errors.Is(err, repair.ErrRepositoryBusy), errors.Is(err, machine.ErrUnknown):
 		return errBusy
-	case errors.Is(err, machine.ErrInvalidated):
+	case errors.Is(err, repair.ErrInvalidated):
 		return errInvalidated
 	case errors.As(err, &refusal):
 		return errInvalidated

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 )
 
@@ -14,7 +15,7 @@ import (
 func (ls *locks) conclude(id ID, e Event) {
 	t := ls.guards[id]
 	if d, ok := e.(Declare); ok && t != nil && d.Round != t.round { // ▲ machine-declares-former-round: see renew
-		ls.emit(Done{Guard: t.id, Err: ErrInvalidated})
+		ls.emit(Done{Guard: t.id, Err: repair.ErrInvalidated})
 		return
 	}
 	if t != nil && t.granted() && !t.invalidated {
@@ -22,7 +23,7 @@ func (ls *locks) conclude(id ID, e Event) {
 	}
 	ls.ask(id, func(t *guard) {
 		if t.invalidated {
-			ls.done(t, nil, ErrInvalidated)
+			ls.done(t, nil, repair.ErrInvalidated)
 			return
 		}
 		cmd := ls.finding(t, e)

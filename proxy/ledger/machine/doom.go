@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -106,7 +107,7 @@ func (ws *writes) ordered() []*write {
 // leaves reports whether a pause waits for the end of a write that was sent: its
 // status is that of a storage which does not serve any more afterwards.
 func (ws *writes) leaves(w *write) bool {
-	return slices.ContainsFunc(ws.pauses, func(h WritePause) bool {
+	return slices.ContainsFunc(ws.pauses, func(h routing.WritePause) bool {
 		return h.VirtualStorage == w.keys[0].VirtualStorage && h.Leaving != "" && h.Leaving == w.first
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -105,7 +106,7 @@ type Invalidated struct{ Guard ID }
 // pauses.
 type Report struct {
 	Applied      state.Index
-	PauseReports []WritePauseReport
+	PauseReports []routing.WritePauseReport
 }
 
 func (Forward) effect()     {}

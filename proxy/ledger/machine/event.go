@@ -3,6 +3,8 @@ package machine
 import (
 	"time"
 
+	"praefect/fsm/repair"
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 	"praefect/proxy/router"
 )
@@ -85,10 +87,10 @@ type View struct {
 
 // Session brings the last message of the leader.
 type Session struct {
-	Lease Lease
+	Lease routing.Lease
 	// Watermark is the index that every leased instance has applied.
 	Watermark   state.Index
-	WritePauses []WritePause
+	WritePauses []routing.WritePause
 }
 
 // Connection describes the connection of this instance to one storage.
@@ -152,7 +154,7 @@ type Renew struct {
 // speak of the index at which that was applied.
 type ResolveDoubt struct {
 	Guard      ID
-	Resolution Resolution
+	Resolution repair.Resolution
 }
 
 // Advance has the repository's primary become the target of a copy from Source,
@@ -167,7 +169,7 @@ type Advance struct {
 // EndAdvance has an advance ended, as of its intent.
 type EndAdvance struct {
 	Guard  ID
-	Ending Ending
+	Ending repair.Ending
 }
 
 // Conflict has the conflicts of the repository replaced, as of the intent.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 	"praefect/proxy/router"
 )
@@ -18,9 +19,9 @@ type facts struct {
 
 	view        *state.State
 	incarnation state.Incarnation
-	lease       Lease
+	lease       routing.Lease
 	watermark   state.Index
-	pauses      []WritePause // the ones that have not ended
+	pauses      []routing.WritePause // the ones that have not ended
 	connections map[storageName]*Connection
 	retired     bool
 	stopped     bool
@@ -34,11 +35,13 @@ const never = time.Duration(1<<63 - 1)
 func (f *facts) emit(e Effect) { f.effects = append(f.effects, e) }
 
 // samePause tells whether two are one pause, whose end may have been put off.
-func samePause(a, b WritePause) bool { return a.ID == b.ID && a.VirtualStorage == b.VirtualStorage }
+func samePause(a, b routing.WritePause) bool {
+	return a.ID == b.ID && a.VirtualStorage == b.VirtualStorage
+}
 
 // endPauses forgets the pauses whose time is up.
 func (f *facts) endPauses() (ended bool) {
-	over := func(h WritePause) bool { return h.Until <= f.now }
+	over := func(h routing.WritePause) bool { return h.Until <= f.now }
 	if !slices.ContainsFunc(f.pauses, over) {
 		return false
 	}
@@ -48,12 +51,12 @@ func (f *facts) endPauses() (ended bool) {
 
 // paused reports whether new writes of the virtual storage are to wait.
 func (f *facts) paused(virtualStorage string) bool {
-	return slices.ContainsFunc(f.pauses, func(h WritePause) bool { return h.VirtualStorage == virtualStorage })
+	return slices.ContainsFunc(f.pauses, func(h routing.WritePause) bool { return h.VirtualStorage == virtualStorage })
 }
 
 // servesOn reports whether no pause of the virtual storage takes a storage away.
 func (f *facts) servesOn(virtualStorage string) bool {
-	return !slices.ContainsFunc(f.pauses, func(h WritePause) bool { return h.VirtualStorage == virtualStorage && !h.Serving })
+	return !slices.ContainsFunc(f.pauses, func(h routing.WritePause) bool { return h.VirtualStorage == virtualStorage && !h.Serving })
 }
 
 // mayRoute reports whether this instance has a lease now, and the view that it

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 	"praefect/proxy/router"
 )
@@ -69,7 +70,7 @@ func newFixture(t *testing.T, cfg Config) *fixture {
 // leased is a session with a lease for an hour, where every instance has applied
 // everything.
 func (r *fixture) leased() Session {
-	return Session{Lease: Lease{Until: r.now + time.Hour, Index: r.state.Index}, Watermark: 1 << 40}
+	return Session{Lease: routing.Lease{Until: r.now + time.Hour, Index: r.state.Index}, Watermark: 1 << 40}
 }
 
 func (r *fixture) storage(name string) *state.Storage {

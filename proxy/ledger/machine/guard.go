@@ -3,6 +3,7 @@ package machine
 import (
 	"slices"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 )
 
@@ -60,7 +61,7 @@ func (ls *locks) acquire(e Acquire) {
 	ls.intents.queueFlush(r)
 	err := ls.refusal(r, e.Pause)
 	if err == nil && r.guard != nil {
-		err = ErrRepositoryBusy
+		err = repair.ErrRepositoryBusy
 	}
 	if err != nil {
 		ls.emit(Done{Guard: e.Guard, Err: err})
@@ -81,7 +82,7 @@ func (ls *locks) acquire(e Acquire) {
 // of the new round.
 func (ls *locks) renew(e Renew) {
 	t := ls.guards[e.Guard]
-	err := ErrRepositoryBusy
+	err := repair.ErrRepositoryBusy
 	if t != nil && t.phase == granted && !t.advances {
 		err = ls.refusal(t.repo, e.Pause)
 	}
@@ -99,7 +100,7 @@ func (ls *locks) refusal(r *repo, pause bool) error {
 	case ls.stopped || ls.retired:
 		return ErrStopping
 	case r.inDoubt || !pause && r.writes > 0 || !ls.mayRoute():
-		return ErrRepositoryBusy
+		return repair.ErrRepositoryBusy
 	}
 	return nil
 }
@@ -114,7 +115,7 @@ func (ls *locks) serve(r *repo) {
 	case r.inDoubt:
 		// ▲ machine-repair-beside-doubt: One of the writes that it waited for ended without full
 		// account. Its effect may come at the source of a copy after the copy, unseen.
-		ls.emit(Done{Guard: t.id, Err: ErrRepositoryBusy})
+		ls.emit(Done{Guard: t.id, Err: repair.ErrRepositoryBusy})
 		if t.phase == waiting {
 			delete(ls.guards, t.id)
 			r.guard = nil
@@ -150,7 +151,7 @@ func (ls *locks) invalidate(r *repo) {
 func (ls *locks) ask(id ID, next func(*guard)) {
 	t := ls.guards[id]
 	if t == nil || !t.granted() {
-		ls.emit(Done{Guard: id, Err: ErrRepositoryBusy})
+		ls.emit(Done{Guard: id, Err: repair.ErrRepositoryBusy})
 		return
 	}
 	t.next = func() { next(t) }

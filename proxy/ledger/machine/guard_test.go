@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 )
 
@@ -78,7 +79,7 @@ func TestGuard_writeInvalidatesOptimisticRepair(t *testing.T) {
 		t.Errorf("the guard does not know of the write: %#v", r.last[10])
 	}
 	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2"}})
-	if err := r.done(10).Err; !errors.Is(err, ErrInvalidated) {
+	if err := r.done(10).Err; !errors.Is(err, repair.ErrInvalidated) {
 		t.Errorf("got %v, want ErrInvalidated", err)
 	}
 	r.end(2, true, true)
@@ -137,7 +138,7 @@ func TestGuard_resumeLetsWritesPassAndInvalidate(t *testing.T) {
 	r.step(Resume{Guard: 10})
 	r.forwarded(2)
 	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2"}})
-	if err := r.done(10).Err; !errors.Is(err, ErrInvalidated) {
+	if err := r.done(10).Err; !errors.Is(err, repair.ErrInvalidated) {
 		t.Errorf("got %v, want ErrInvalidated", err)
 	}
 	r.end(2, true, true)
@@ -164,7 +165,7 @@ func TestGuard_resolveDoubtThenMarkInSync(t *testing.T) {
 	r.end(1, false, false)
 	inDoubt := r.state.Entry(alpha).Intents[0]
 	r.repair(10, false)
-	r.step(ResolveDoubt{Guard: 10, Resolution: Resolution{
+	r.step(ResolveDoubt{Guard: 10, Resolution: repair.Resolution{
 		Doubts:    []state.DoubtRef{{Incarnation: inDoubt.Incarnation, At: inDoubt.InDoubt.At}},
 		Authority: "gitaly-1",
 	}})
@@ -255,7 +256,7 @@ func TestGuard_leaseIsLookedAtWhenTheIntentIsOpen(t *testing.T) {
 	r.step(OpenIntent{Guard: 10, Scope: copying})
 	r.step(Session{})
 	r.answerKept()
-	if err := r.done(10).Err; !errors.Is(err, ErrRepositoryBusy) {
+	if err := r.done(10).Err; !errors.Is(err, repair.ErrRepositoryBusy) {
 		t.Errorf("got %v, want ErrRepositoryBusy", err)
 	}
 	r.step(Free{Guard: 10, Arrived: true})
@@ -283,7 +284,7 @@ func TestGuard_isNotGrantedWhenAWriteEndsInDoubt(t *testing.T) {
 	r.forwarded(2)
 	r.step(Acquire{Guard: 10, Key: alpha, Pause: true})
 	r.end(2, false, false)
-	if err := r.done(10).Err; !errors.Is(err, ErrRepositoryBusy) {
+	if err := r.done(10).Err; !errors.Is(err, repair.ErrRepositoryBusy) {
 		t.Errorf("got %v", err)
 	}
 }

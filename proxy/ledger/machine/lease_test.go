@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -21,7 +22,7 @@ func TestMachine_withoutLeaseWritesWait(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newFixture(t, settings)
-			r.step(Session{Lease: Lease{Until: r.now + second}, Watermark: 1 << 40})
+			r.step(Session{Lease: routing.Lease{Until: r.now + second}, Watermark: 1 << 40})
 			r.pass(second) // and it ends by itself
 			r.begin(1, alpha)
 			r.queued(1, WhyLease)
@@ -49,7 +50,7 @@ func (r *fixture) retire() {
 
 func TestMachine_asksForTheLeaseAgainAtTheForward(t *testing.T) {
 	r := newFixture(t, settings)
-	r.step(Session{Lease: Lease{Until: r.now + second}, Watermark: 1 << 40})
+	r.step(Session{Lease: routing.Lease{Until: r.now + second}, Watermark: 1 << 40})
 	r.keep = true
 	r.begin(1, alpha)
 	r.pass(second)
@@ -79,7 +80,7 @@ func TestMachine_statusWaitsForALease(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newFixture(t, settings)
-			r.step(Session{Lease: Lease{Until: r.now + second}, Watermark: 1 << 40})
+			r.step(Session{Lease: routing.Lease{Until: r.now + second}, Watermark: 1 << 40})
 			r.begin(1, alpha)
 			r.pass(second) // and it ends by itself
 			r.step(Ended{Write: 1, Succeeded: true, Arrived: true})
@@ -96,7 +97,7 @@ func TestMachine_statusWaitsForALease(t *testing.T) {
 
 func TestMachine_failureNeedsNoLease(t *testing.T) {
 	r := newFixture(t, settings)
-	r.step(Session{Lease: Lease{Until: r.now + second}, Watermark: 1 << 40})
+	r.step(Session{Lease: routing.Lease{Until: r.now + second}, Watermark: 1 << 40})
 	r.begin(1, alpha)
 	r.pass(second)
 	if err := r.end(1, false, true); err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -214,7 +215,7 @@ func (m *Machine) hear(e Session) {
 	m.lease = e.Lease
 	m.watermark = max(m.watermark, e.Watermark)
 	was := m.pauses
-	m.pauses = slices.DeleteFunc(slices.Clone(e.WritePauses), func(h WritePause) bool { return h.Until <= m.now })
+	m.pauses = slices.DeleteFunc(slices.Clone(e.WritePauses), func(h routing.WritePause) bool { return h.Until <= m.now })
 	if !slices.EqualFunc(was, m.pauses, samePause) {
 		m.intents.closeEarly(func(r *repo) bool { return m.paused(r.key.VirtualStorage) })
 		m.writes.reconsider(everyWrite)
@@ -248,7 +249,7 @@ func (m *Machine) report() {
 		for _, h := range m.pauses {
 			c := m.intents.countsOf(h.VirtualStorage)
 			preparing := m.writes.preparing[storageName{h.VirtualStorage, h.Leaving}] // of no storage: none
-			pauseReports = append(pauseReports, WritePauseReport{ID: h.ID, Applied: true, InFlight: c.inFlight + preparing, Intents: c.intents})
+			pauseReports = append(pauseReports, routing.WritePauseReport{ID: h.ID, Applied: true, InFlight: c.inFlight + preparing, Intents: c.intents})
 		}
 	}
 	if m.view.Index == m.reported.Applied && slices.Equal(pauseReports, m.reported.PauseReports) {

@@ -3,6 +3,7 @@ package machine
 import (
 	"errors"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 )
 
@@ -42,7 +43,7 @@ func (ls *locks) advanceFrom(e Advance) {
 		r := t.repo
 		if r.intent != absent {
 			r.prompt = true
-			ls.done(t, nil, ErrRepositoryBusy)
+			ls.done(t, nil, repair.ErrRepositoryBusy)
 			return
 		}
 		t.advances = true
@@ -58,7 +59,7 @@ func (ls *locks) answerIntent(t *guard) {
 		t.asOf = entry.Changed
 	}
 	if !ls.mayRoute() {
-		ls.done(t, nil, ErrRepositoryBusy)
+		ls.done(t, nil, repair.ErrRepositoryBusy)
 		return
 	}
 	ls.done(t, ls.view, nil)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 	"praefect/proxy/router"
 )
@@ -151,9 +152,9 @@ func TestMachine_holdStopsNewWritesAndClosesIntents(t *testing.T) {
 	r.begin(2, beta)
 	r.end(2, true, true)
 	s := r.leased()
-	s.WritePauses = []WritePause{{ID: "promote", VirtualStorage: "default", Until: r.now + 8*second}}
+	s.WritePauses = []routing.WritePause{{ID: "promote", VirtualStorage: "default", Until: r.now + 8*second}}
 	r.step(s)
-	if want := (WritePauseReport{ID: "promote", Applied: true, InFlight: 1, Intents: 1}); len(r.report.PauseReports) != 1 || r.report.PauseReports[0] != want {
+	if want := (routing.WritePauseReport{ID: "promote", Applied: true, InFlight: 1, Intents: 1}); len(r.report.PauseReports) != 1 || r.report.PauseReports[0] != want {
 		t.Errorf("report: %+v, want %+v", r.report, want)
 	}
 	if r.state.Entry(beta).HasLive() {
@@ -162,7 +163,7 @@ func TestMachine_holdStopsNewWritesAndClosesIntents(t *testing.T) {
 	r.begin(3, alpha)
 	r.queued(3, WhyPause)
 	r.end(1, true, true)
-	if want := (WritePauseReport{ID: "promote", Applied: true}); r.report.PauseReports[0] != want {
+	if want := (routing.WritePauseReport{ID: "promote", Applied: true}); r.report.PauseReports[0] != want {
 		t.Errorf("report: %+v, want %+v", r.report, want)
 	}
 	if r.state.Entry(alpha).HasLive() {
@@ -180,7 +181,7 @@ func TestMachine_holdTurnsBackWhatIsNotForwarded(t *testing.T) {
 	r.keep = true
 	r.begin(1, alpha)
 	s := r.leased()
-	s.WritePauses = []WritePause{{ID: "promote", VirtualStorage: "default", Until: r.now + 8*second}}
+	s.WritePauses = []routing.WritePause{{ID: "promote", VirtualStorage: "default", Until: r.now + 8*second}}
 	r.step(s)
 	r.answerKept()
 	r.queued(1, WhyPause)

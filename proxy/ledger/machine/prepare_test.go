@@ -3,13 +3,14 @@ package machine
 import (
 	"testing"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
 // pauseWrites has the leader pause the writes of the virtual storage.
 func (r *fixture) pauseWrites(serving bool) {
 	s := r.leased()
-	s.WritePauses = []WritePause{{ID: "promote", VirtualStorage: "default", Serving: serving, Until: r.now + 8*second}}
+	s.WritePauses = []routing.WritePause{{ID: "promote", VirtualStorage: "default", Serving: serving, Until: r.now + 8*second}}
 	r.step(s)
 }
 
@@ -93,7 +94,7 @@ func TestPrepare_beforeADrain(t *testing.T) {
 	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	s := r.leased()
-	s.WritePauses = []WritePause{{ID: "drain", VirtualStorage: "default", Leaving: "gitaly-1", Until: r.now + 8*second}}
+	s.WritePauses = []routing.WritePause{{ID: "drain", VirtualStorage: "default", Leaving: "gitaly-1", Until: r.now + 8*second}}
 	r.step(s)
 	inFlight := func(want int) {
 		t.Helper()
@@ -128,7 +129,7 @@ func TestPrepare_drainOfAnotherStorage(t *testing.T) {
 	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	s := r.leased()
-	s.WritePauses = []WritePause{{ID: "drain", VirtualStorage: "default", Leaving: "gitaly-3", Until: r.now + 8*second}}
+	s.WritePauses = []routing.WritePause{{ID: "drain", VirtualStorage: "default", Leaving: "gitaly-3", Until: r.now + 8*second}}
 	r.step(s)
 	if h := r.report.PauseReports; len(h) != 1 || h[0].InFlight+h[0].Intents != 0 {
 		t.Fatalf("report: %+v", h)

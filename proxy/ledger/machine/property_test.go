@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 	"praefect/proxy/router"
 )
@@ -16,7 +17,7 @@ import (
 type player struct {
 	*fixture
 	random *rand.Rand
-	lease  Lease
+	lease  routing.Lease
 	intent state.Index // the watermark
 
 	writing           map[ID]*Forward    // forwarded writes
@@ -157,17 +158,17 @@ func (p *player) repair(id ID) {
 func (p *player) lead() {
 	s := Session{Lease: p.lease, Watermark: p.intent}
 	if p.chance(2) {
-		s.Lease = Lease{Until: p.now + time.Duration(p.random.Int64N(int64(3*second))), Index: p.state.Index}
+		s.Lease = routing.Lease{Until: p.now + time.Duration(p.random.Int64N(int64(3*second))), Index: p.state.Index}
 	}
 	if p.chance(2) {
 		s.Watermark = max(p.intent, p.report.Applied)
 	}
 	if p.chance(8) {
-		h := WritePause{ID: fmt.Sprint(p.now), VirtualStorage: "default", Serving: p.chance(2), Until: p.now + second}
+		h := routing.WritePause{ID: fmt.Sprint(p.now), VirtualStorage: "default", Serving: p.chance(2), Until: p.now + second}
 		if !h.Serving {
 			h.Leaving = p.state.VirtualStorage("default").Succession[p.random.IntN(3)].Name
 		}
-		s.WritePauses = []WritePause{h}
+		s.WritePauses = []routing.WritePause{h}
 	}
 	p.lease, p.intent = s.Lease, s.Watermark
 	p.do(s)

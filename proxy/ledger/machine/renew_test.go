@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 )
 
@@ -14,7 +15,7 @@ func TestRenew_declaresNothingOfAFormerRound(t *testing.T) {
 	r.begin(2, alpha)
 	r.end(2, true, true)
 	r.step(Declare{Guard: 10, Storages: []string{"gitaly-3"}})
-	if err := r.done(10).Err; !errors.Is(err, ErrInvalidated) {
+	if err := r.done(10).Err; !errors.Is(err, repair.ErrInvalidated) {
 		t.Fatalf("invalidated: %v", err)
 	}
 	r.step(Renew{Guard: 10})
@@ -23,7 +24,7 @@ func TestRenew_declaresNothingOfAFormerRound(t *testing.T) {
 	}
 	r.step(OpenIntent{Guard: 10, Scope: copying})
 	r.step(Declare{Guard: 10, Storages: []string{"gitaly-3"}})
-	if err := r.done(10).Err; !errors.Is(err, ErrInvalidated) {
+	if err := r.done(10).Err; !errors.Is(err, repair.ErrInvalidated) {
 		t.Errorf("of the former round: %v", err)
 	}
 	r.step(Declare{Guard: 10, Round: 1, Storages: []string{"gitaly-2"}})
@@ -50,11 +51,11 @@ func TestRenew_isBusy(t *testing.T) {
 			r.repair(10, false)
 			before(r)
 			r.step(Renew{Guard: 10})
-			if err := r.done(10).Err; !errors.Is(err, ErrRepositoryBusy) {
+			if err := r.done(10).Err; !errors.Is(err, repair.ErrRepositoryBusy) {
 				t.Errorf("error: %v", err)
 			}
 			r.step(Renew{Guard: 11})
-			if err := r.done(11).Err; !errors.Is(err, ErrRepositoryBusy) {
+			if err := r.done(11).Err; !errors.Is(err, repair.ErrRepositoryBusy) {
 				t.Errorf("of no repair: %v", err)
 			}
 		})
@@ -67,7 +68,7 @@ func TestRenew_waitsForWrites(t *testing.T) {
 	for name, row := range map[string]struct {
 		clean bool
 		want  error
-	}{"clean": {true, nil}, "in doubt": {false, ErrRepositoryBusy}} {
+	}{"clean": {true, nil}, "in doubt": {false, repair.ErrRepositoryBusy}} {
 		t.Run(name, func(t *testing.T) {
 			r := behindFixture(t)
 			r.repair(10, false)

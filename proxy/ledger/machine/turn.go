@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 )
 
@@ -36,7 +37,7 @@ func (ls *locks) wish(e Wish) {
 			if refusal, ok := errors.AsType[*state.Refusal](err); ok {
 				t.turn = noTurn
 				if refusal.Reason == state.RefusedUnknown {
-					err = ErrInvalidated // the fault that it was to repair is repaired
+					err = repair.ErrInvalidated // the fault that it was to repair is repaired
 				}
 			}
 			ls.done(t, nil, err)
