@@ -12,14 +12,15 @@ import (
 // attempt carries one step of a repair out, and returns the storages that it declared in sync.
 func (d *driver) attempt(t *task, path string, p plan.Plan, pause bool) (synced []string, err error) {
 	r := &repairing{d: d, path: path, pause: pause, later: make(map[string]time.Duration)}
-	end := steps.New(p).Run(func(e steps.Effect) steps.Result { return r.carryOut(t, e) })
+	step := steps.New(p)
+	end := step.Run(func(e steps.Effect) steps.Result { return r.carryOut(t, e) })
 	if r.tk == nil {
 		return nil, end.Err
 	}
 	if r.called {
 		t.pause()
 	}
-	d.release(r.id, end.Arrived)
+	d.release(r.id, end.Arrived, step.Doubtful()...)
 	if len(end.Synced) > 0 {
 		return end.Synced, nil // the next step comes at once, without the delay of a failure
 	}

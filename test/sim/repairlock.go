@@ -67,8 +67,8 @@ func (d *driver) ask(t *task, tk *guard, e machine.Event) (*state.State, error) 
 	return tk.done.View, nil
 }
 
-func (d *driver) release(id machine.ID, arrived bool) {
-	d.step(machine.Free{Guard: id, Arrived: arrived})
+func (d *driver) release(id machine.ID, arrived bool, doubtful ...string) {
+	d.step(machine.Free{Guard: id, Arrived: arrived, Doubtful: doubtful})
 	delete(d.guards, id)
 }
 
