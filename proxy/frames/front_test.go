@@ -113,7 +113,7 @@ func TestFront_manyAtOnce(t *testing.T) {
 					for j := range 8 {
 						switch (i + j) % 4 {
 						case 0:
-							o := order{20, 100_000, codes.OK}
+							o := order{5, 100_000, codes.OK}
 							service := []string{"/read/", "/write/"}[i%2]
 							a := ask(t.Context(), conn, service+"Order", o.bytes())
 							if a.err != nil || len(a.messages) != o.messages {
