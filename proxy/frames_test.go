@@ -52,6 +52,7 @@ func TestFrames_bothWays(t *testing.T) {
 		"payload in the log":        TestServer_logsPayloadBytes,
 		"bounded log":               TestLog_isBounded,
 		"maintenance":               TestMaintain_goesToAllThatServe,
+		"long statuses":             TestAttack_longStatuses,
 		"infos":                     TestInfo_showsVirtualStorages,
 	} {
 		t.Run(name, test)

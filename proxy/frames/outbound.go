@@ -153,7 +153,8 @@ func (f *Front) serverFrame(p *passedCall, h head) {
 	if ends {
 		p.serverDone = true
 	}
-	if h.typ == http2.FrameRSTStream || p.serverDone && p.clientDone {
+	more := (h.typ == http2.FrameHeaders || h.typ == http2.FrameContinuation) && !h.flags.Has(http2.FlagHeadersEndHeaders)
+	if h.typ == http2.FrameRSTStream || p.serverDone && p.clientDone && !more {
 		f.forget(p)
 	}
 }
