@@ -38,6 +38,9 @@ type Observation struct {
 	Generation uint64
 	// Outstanding is the number of RPCs under way on the current connection.
 	Outstanding int64
+	// InUse tells that an RPC is or was under way on the current connection lately, health checks not
+	// counted, or that the connection is new.
+	InUse bool
 	// Latency is how long the last health check took, 0 if there was none.
 	Latency time.Duration
 }

@@ -27,8 +27,8 @@ type Target struct {
 // Config holds the settings of all connections. The zero value of each field
 // means its default.
 type Config struct {
-	// ProbeInterval is the pause between two health checks (500 ms). It must be
-	// shorter than Silence.
+	// ProbeInterval is the pause between two health checks (500 ms), twice as long for a storage
+	// that is well and not in use, as far as Silence lets it. It must be shorter than Silence.
 	ProbeInterval time.Duration
 	// ProbeTimeout is when a health check counts as slow (1 s).
 	ProbeTimeout time.Duration
@@ -120,6 +120,12 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("storage connections: least pause %v is longer than the longest %v", c.BackoffMin, c.BackoffMax)
 	}
 	return c, nil
+}
+
+// quietInterval is the time between two health checks of a storage that is well and not in use: short
+// enough for one of them to be under way before Silence has passed.
+func (c Config) quietInterval() time.Duration {
+	return max(c.ProbeInterval, min(2*c.ProbeInterval, c.Silence*2/3))
 }
 
 func setDefault[T int | int32 | time.Duration](field *T, value T) {

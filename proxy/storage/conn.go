@@ -40,6 +40,11 @@ type Conn struct {
 	// each, when it has ended in any way.
 	outstanding atomic.Int64
 	finished    grpc.CallOption
+	// used tells that an RPC was begun since inUse last looked, and usedAt when that was, in
+	// nanoseconds after born.
+	used   atomic.Bool
+	usedAt atomic.Int64
+	born   time.Time
 
 	// lost is closed when the connection is given up, after cause was set.
 	// idle is closed when it is lost and its last RPC has ended.
@@ -57,7 +62,9 @@ var _ grpc.ClientConnInterface = (*Conn)(nil)
 // dial makes a connection, with the backchannel or without, and verifies the server that is
 // behind it. The caller bounds it. Errors are *dialError.
 func dial(ctx context.Context, to *place, generation uint64, cfg Config, backchannel bool) (*Conn, error) {
-	c := &Conn{target: to.target, place: to, generation: generation, silentAfter: cfg.Silence, lost: make(chan struct{}), idle: make(chan struct{})}
+	c := &Conn{
+		target: to.target, place: to, generation: generation, silentAfter: cfg.Silence, born: time.Now(), lost: make(chan struct{}), idle: make(chan struct{}),
+	}
 	c.audience.init()
 	c.finished = grpc.OnFinish(func(error) { c.unref() })
 	c.closeIdle = sync.OnceFunc(func() { close(c.idle) })
@@ -127,6 +134,20 @@ func (c *Conn) Sidechannels() *channel.Registry { return c.sidechannels }
 // Outstanding is the number of RPCs under way, health checks not counted.
 func (c *Conn) Outstanding() int64 { return c.outstanding.Load() }
 
+// usedFor is how long a connection counts as in use after an RPC.
+const usedFor = 5 * time.Second
+
+// inUse tells whether an RPC is or was under way lately, health checks not counted. A connection that
+// is new counts as in use.
+func (c *Conn) inUse() bool {
+	now := time.Since(c.born)
+	if c.outstanding.Load() > 0 || c.used.Load() {
+		c.usedAt.Store(int64(now))
+		c.used.Store(false)
+	}
+	return now-time.Duration(c.usedAt.Load()) < usedFor
+}
+
 // Lost returns a channel that is closed once the connection is given up: it
 // broke, was closed by the storage, or fell silent. RPCs under way on it may
 // still end by themselves: after an orderly shutdown of the storage they
@@ -170,6 +191,9 @@ func (c *Conn) counted(opts []grpc.CallOption) []grpc.CallOption {
 // drain, which does it in the other order, misses none.
 func (c *Conn) acquire() error {
 	c.outstanding.Add(1)
+	if !c.used.Load() { // most calls only read it
+		c.used.Store(true)
+	}
 	if err := c.Err(); err != nil {
 		c.unref()
 		return status.Error(codes.Unavailable, unreachable(c.target, err).Error())

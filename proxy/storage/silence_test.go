@@ -210,3 +210,67 @@ func TestSet_settledWaitsForEveryFirstAttempt(t *testing.T) {
 		}
 	})
 }
+
+// A storage is asked twice a second while it is in use and for a while after, and once a second else.
+func TestSet_asksAQuietStorageSeldom(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fakeStorage, _ *network, s *Set) {
+		c := conn(t, s)
+		perSecond := func(seconds int) float64 {
+			before, rounds := len(f.arrived(checkMethod)), float64(seconds)
+			time.Sleep(time.Duration(seconds) * time.Second)
+			asked := float64(len(f.arrived(checkMethod))-before) / rounds
+			if c.plain != c.channel {
+				asked *= secondEvery / (secondEvery + 1.0) // the other path's
+			}
+			return asked
+		}
+		time.Sleep(usedFor + time.Second)
+		if s.Observations()[0].InUse {
+			t.Error("a storage that was not used counts as in use")
+		}
+		if got := perSecond(60); got < 0.9 || got > 1.1 {
+			t.Errorf("a quiet storage is asked %.2f times a second", got)
+		}
+		if err := c.Invoke(t.Context(), checkMethod, &healthpb.HealthCheckRequest{}, &healthpb.HealthCheckResponse{}); err != nil {
+			t.Fatal(err)
+		}
+		if !s.Observations()[0].InUse {
+			t.Error("a storage that was just used counts as quiet")
+		}
+		time.Sleep(time.Second) // the pause under way is one of a quiet storage
+		if got := perSecond(3); got < 1.6 {
+			t.Errorf("a storage in use is asked %.2f times a second", got)
+		}
+	})
+}
+
+// A quiet storage that says nothing any more is given up half a second later than one in use, at most.
+func TestSet_givesUpAQuietStorageInTime(t *testing.T) {
+	for _, after := range []time.Duration{0, 300 * time.Millisecond, 700 * time.Millisecond, 990 * time.Millisecond} {
+		bubble(t, func(t *testing.T, _ *fakeStorage, n *network, s *Set) {
+			c := conn(t, s)
+			time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(2*usedFor + after)))
+			n.stop()
+			began := time.Now()
+			<-c.Lost()
+			if took := time.Since(began); took > 2100*time.Millisecond {
+				t.Errorf("%v after a health check the storage fell silent, and was given up after %v", after, took)
+			}
+			n.goOn()
+		})
+	}
+}
+
+// A quiet storage whose connection ends is lost at once.
+func TestSet_losesAQuietStorageAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fakeStorage, _ *network, s *Set) {
+		c := conn(t, s)
+		time.Sleep(2 * usedFor)
+		began := time.Now()
+		f.Stop()
+		<-c.Lost()
+		if took := time.Since(began); took > 10*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

@@ -186,6 +186,6 @@ func (l *link) observe() reachability.Observation {
 		return r
 	}
 	r.Stalled = p.mute
-	r.Generation, r.Outstanding = p.conn.generation, p.conn.Outstanding()
+	r.Generation, r.Outstanding, r.InUse = p.conn.generation, p.conn.Outstanding(), p.conn.inUse()
 	return r
 }

@@ -3,6 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"praefect/test/cluster"
@@ -25,8 +29,9 @@ level = "warn"
 `
 
 // idle measures the processor time that three instances take of which no client wants anything, in
-// percent of a core: of the leader, and of the follower that takes more. The storages are processes
-// of test-gitaly.
+// percent of a core, and how often their threads wake up: of the leader, and of the follower that
+// takes more. Wake-ups hardly depend on the load of the machine. The storages are processes of
+// test-gitaly.
 func idle(ctx context.Context, binaries cluster.Binaries, _ settings) (figures, error) {
 	c, err := cluster.Start(ctx, cluster.Options{
 		Binaries: binaries, Instances: 3, Settings: idleSettings,
@@ -42,57 +47,93 @@ func idle(ctx context.Context, binaries cluster.Binaries, _ settings) (figures, 
 	if err := workload.Pass(ctx, idleCalm); err != nil {
 		return nil, err
 	}
-	var leaders, followers []float64
+	var leaders, followers, leaderWakeUps, followerWakeUps []float64
 	for range idleRuns {
 		leader, err := c.Leader(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("ask for the leader: %w", err)
 		}
-		shares, err := sharesOfACore(ctx, c, idleFor/idleRuns)
+		shares, wakes, err := whileIdle(ctx, c, idleFor/idleRuns)
 		if err != nil {
 			return nil, err
 		}
-		busiest := 0.0
+		busiest, wakesMost := 0.0, 0.0
 		for i, instance := range c.Instances {
 			if instance == leader {
-				leaders = append(leaders, shares[i])
+				leaders, leaderWakeUps = append(leaders, shares[i]), append(leaderWakeUps, wakes[i])
 			} else {
-				busiest = max(busiest, shares[i])
+				busiest, wakesMost = max(busiest, shares[i]), max(wakesMost, wakes[i])
 			}
 		}
-		followers = append(followers, busiest)
+		followers, followerWakeUps = append(followers, busiest), append(followerWakeUps, wakesMost)
 	}
 	return figures{
 		of("idle_leader", proxied, 0, "% of a core", leaders),
 		of("idle_follower", proxied, 0, "% of a core", followers),
+		of("idle_leader_wakeups", proxied, 0, "wake-ups/s", leaderWakeUps),
+		of("idle_follower_wakeups", proxied, 0, "wake-ups/s", followerWakeUps),
 	}, nil
 }
 
-// sharesOfACore is how much of a core each instance takes for a while, in percent.
-func sharesOfACore(ctx context.Context, c *cluster.Cluster, length time.Duration) ([]float64, error) {
-	shares := make([]float64, len(c.Instances))
+// whileIdle is how much of a core each instance takes for a while, in percent, and how often a second its
+// threads wake up.
+func whileIdle(ctx context.Context, c *cluster.Cluster, length time.Duration) (shares, wakes []float64, err error) {
+	shares, wakes = make([]float64, len(c.Instances)), make([]float64, len(c.Instances))
 	add := func(sign float64) error {
 		for i, instance := range c.Instances {
 			used, err := cpuSeconds(instance.PID())
 			if err != nil {
 				return err
 			}
+			woken, err := wakeUps(instance.PID())
+			if err != nil {
+				return err
+			}
 			shares[i] += sign * used
+			wakes[i] += sign * woken
 		}
 		return nil
 	}
 	began := time.Now()
 	if err := add(-1); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := workload.Pass(ctx, length); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := add(1); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	seconds := time.Since(began).Seconds()
 	for i := range shares {
-		shares[i] *= 100 / time.Since(began).Seconds()
+		shares[i] *= 100 / seconds
+		wakes[i] /= seconds
 	}
-	return shares, nil
+	return shares, wakes, nil
+}
+
+// wakeUps is how often the threads of a process have given the processor back because they had
+// nothing to do, see proc(5): each but the last was woken again.
+func wakeUps(pid int) (float64, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	var sum float64
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread)
+		if err != nil {
+			return 0, err
+		}
+		for line := range strings.Lines(string(text)) {
+			if count, ok := strings.CutPrefix(line, "voluntary_ctxt_switches:"); ok {
+				n, err := strconv.ParseFloat(strings.TrimSpace(count), 64)
+				if err != nil {
+					return 0, fmt.Errorf("read %s: %w", thread, err)
+				}
+				sum += n
+			}
+		}
+	}
+	return sum, nil
 }
