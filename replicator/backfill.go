@@ -71,7 +71,7 @@ func (f *backfiller) run(ctx, work context.Context) {
 				scans.Go(func() { f.tend(ctx, work, name) })
 			}
 		}
-		pause(ctx, backfillPoll)
+		pause(ctx, untilNext(time.Now(), backfillPoll))
 	}
 }
 
@@ -87,7 +87,7 @@ func (f *backfiller) tend(ctx, work context.Context, virtualStorage string) {
 				f.firstCopy.recheck(work, virtualStorage)
 				rechecked = time.Now()
 			}
-			pause(ctx, backfillPoll)
+			pause(ctx, untilNext(time.Now(), backfillPoll))
 			continue
 		}
 		err := f.backfillAsLeader(ctx, work, virtualStorage, backfillings)

@@ -149,7 +149,7 @@ func (c *cataloguer) call(ctx context.Context, change func(context.Context, []qu
 // leads: the first time when it has led for a while.
 func (c *cataloguer) compareRegularly(ctx context.Context) {
 	var due time.Time // zero: this instance did not lead
-	for ; ctx.Err() == nil; pause(ctx, backfillPoll) {
+	for ; ctx.Err() == nil; pause(ctx, untilNext(time.Now(), backfillPoll)) {
 		switch {
 		case !c.leads():
 			due = time.Time{}

@@ -70,6 +70,12 @@ func (s *firstSeen) run(ctx context.Context, ledger Ledger) {
 	}
 }
 
+// untilNext is the time until the next whole multiple of every, after now. Parts that look for work
+// every second look at the same moment, which wakes an idle process once.
+func untilNext(now time.Time, every time.Duration) time.Duration {
+	return now.Truncate(every).Add(every).Sub(now)
+}
+
 // pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	select {

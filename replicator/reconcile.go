@@ -66,7 +66,7 @@ func (r *reconciler) run(ctx context.Context) {
 			}
 			failures = 0
 		}
-		if r.wait(ctx, changed, watchInterval) {
+		if r.wait(ctx, changed, untilNext(time.Now(), watchInterval)) {
 			next = time.Now()
 		}
 	}

@@ -58,9 +58,33 @@ func (w *worker) run(ctx, work context.Context) {
 			continue
 		}
 		failures = 0
+		w.rest(ctx, lost.until)
+	}
+}
+
+// pollSeldom is how many PollIntervals pass between two looks into the queue while the ledger lists
+// no repository.
+const pollSeldom = 5
+
+// rest waits until the worker is woken, or the next look into the queue is due. While the ledger
+// lists no repository there is nothing to repair, and looks are rare: a job that is in the queue all
+// the same, such as one of a repository that was just repaired, can wait. Not before the moment
+// until which lost claims are looked for.
+func (w *worker) rest(ctx context.Context, lost time.Time) {
+	for began := time.Now(); ctx.Err() == nil; {
+		every, changed := w.cfg.PollInterval, (<-chan struct{})(nil)
+		if next := w.ledger.Changed(); time.Now().After(lost) && w.ledger.View().Len() == 0 {
+			every, changed = pollSeldom*every, next
+		}
+		left := every - time.Since(began)
+		if left <= 0 {
+			return
+		}
 		select {
+		case <-changed:
 		case <-w.wake:
-		case <-time.After(w.cfg.PollInterval):
+			return
+		case <-time.After(left):
 		case <-ctx.Done():
 		}
 	}

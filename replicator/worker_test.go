@@ -256,7 +256,7 @@ func TestWorker_looksForLostClaimsWhileThereMayBeSome(t *testing.T) {
 		}
 
 		fails.Store(true)
-		time.Sleep(5 * time.Second)
+		time.Sleep(2 * pollSeldom * time.Second) // the worker looks at least once meanwhile
 		fails.Store(false)
 		for _, path := range []string{"late", "later"} { // commits that are carried out after the worker has given up
 			w.enqueue(t, path)
@@ -452,5 +452,39 @@ func TestReconciler_resolvesADoubtThatNothingElseTellsOf(t *testing.T) {
 		}
 		// Nobody was told: the next search finds it.
 		until(t, 6*time.Minute, func() bool { return w.entry("a.git") == nil })
+	})
+}
+
+// TestWorker_looksSeldomWhileNothingIsListed: a job is found within a second all the same once the
+// ledger lists a repository, although another instance has enqueued it.
+func TestWorker_looksSeldomWhileNothingIsListed(t *testing.T) {
+	bubble(t, func(t *testing.T, w *fixture) {
+		const lease = 30 * time.Second
+		var looks atomic.Int32
+		w.setQueueFault(func(op queue.Operation) (bool, error) {
+			if op == queue.OpDequeue {
+				looks.Add(1)
+			}
+			return true, nil
+		})
+		_, stop := w.working(Config{Name: "w", Lease: lease}, func(context.Context, repairRequest) outcome { return outcome{} })
+		defer stop()
+		time.Sleep(2 * lease)
+		looks.Store(0)
+		time.Sleep(time.Minute)
+		if n := looks.Load(); n < 11 || n > 13 {
+			t.Errorf("%d looks in a minute without a listed repository, want one every 5 s", n)
+		}
+		w.behindAt("a.git", "1", "g3")
+		looks.Store(0)
+		time.Sleep(1100 * time.Millisecond)
+		if n := looks.Load(); n == 0 {
+			t.Error("no look within a second after a repository was listed")
+		}
+		looks.Store(0)
+		time.Sleep(10 * time.Second)
+		if n := looks.Load(); n < 9 {
+			t.Errorf("%d looks in 10 s with a listed repository", n)
+		}
 	})
 }
