@@ -140,7 +140,7 @@ func (n *Node) takePart(ctx context.Context, stop context.CancelCauseFunc, tasks
 	tasks.Go(func() { membership.Watch(ctx, n.Group, stop) })
 	tasks.Go(func() { membership.Meet(ctx, n.Group) })
 	tasks.Go(func() { n.prime(ctx) })
-	tasks.Go(func() { n.disk.NoteCommitted(ctx, n.CommitIndex) })
+	tasks.Go(func() { n.disk.NoteCommitted(ctx, n.CommitIndex, n.library.Applied()) })
 	tasks.Go(func() { n.disk.BoundLog(ctx, n.library.Raft()) })
 	if err := n.register(ctx); err != nil {
 		return cmp.Or(context.Cause(ctx), err)
@@ -273,3 +273,22 @@ func (n *Node) Term() uint64 { return n.library.Term() }
 // CommitIndex returns the index up to which this instance knows entries of the
 // log to be committed. It counts every entry; View().Index counts commands.
 func (n *Node) CommitIndex() uint64 { return n.library.CommitIndex() }
+
+// SetHeartbeatTimeout sets for how long this instance waits for a leader: see library.SetHeartbeatTimeout.
+func (n *Node) SetHeartbeatTimeout(d time.Duration) { n.library.SetHeartbeatTimeout(d) }
+
+// Affirm has the library of the leader make fewer heartbeats: see library.Affirm.
+func (n *Node) Affirm(rarely bool) { n.library.Affirm(rarely) }
+
+// Doubt ends the longer wait for a leader that may be gone: see library.Doubt.
+func (n *Node) Doubt(ctx context.Context, turn int, ended <-chan struct{}) {
+	n.library.Doubt(ctx, turn, ended)
+}
+
+// HeardLeader counts a message of the leader of that term as a heartbeat.
+func (n *Node) HeardLeader(term uint64) { n.library.HeardLeader(term) }
+
+// SetPace sets the time between two heartbeats to a follower: see library.SetPace.
+func (n *Node) SetPace(id string, term uint64, every time.Duration) {
+	n.library.SetPace(id, term, every)
+}

@@ -61,7 +61,11 @@ func (t *Term) Hear(now time.Duration, m *lease.ToLeader) (news bool) {
 	before, known := t.Received[m.InstanceID]
 	news = !known || !slices.Equal(before.Reports, m.Reports) || m.Stopping || m.Report != nil ||
 		t.Reports[m.Incarnation].Digest != m.Settings || len(m.PauseReports)+len(m.Refused)+len(t.refused) > 0
-	t.Received[m.InstanceID] = health.Received{At: now, Reports: m.Reports}
+	received := health.Received{At: now, Reports: m.Reports}
+	if m.Idle && health.AllWell(m.Reports) {
+		received.For = health.IdleAge
+	}
+	t.Received[m.InstanceID] = received
 	if m.Report != nil {
 		t.Reports[m.Incarnation] = *m.Report
 	} else if t.Reports[m.Incarnation].Digest != m.Settings {

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"slices"
 	"time"
 
 	"praefect/fsm/state"
@@ -14,7 +15,21 @@ type Name struct{ VirtualStorage, Storage string }
 type Received struct {
 	At      time.Duration
 	Reports []Report
+	// For is for how long it counts, if that is longer than for others: an idle instance repeats
+	// seldom that all is well.
+	For time.Duration
 }
+
+// IdleAge is for how long the reports of an instance count that is idle and finds every storage well.
+const IdleAge = time.Second
+
+// AllWell tells whether an instance reports that every storage is well.
+func AllWell(reports []Report) bool {
+	return len(reports) > 0 && !slices.ContainsFunc(reports, func(r Report) bool { return r.Status != Well })
+}
+
+// Counts tells whether the report counts now, if others do for so long.
+func (r Received) Counts(now, age time.Duration) bool { return now-r.At <= max(age, r.For) }
 
 // Count is the result of counting the reports on one storage.
 type Count struct {
@@ -55,7 +70,8 @@ func (c Count) Disk() string {
 	return ""
 }
 
-// CountReports counts the reports of the voters that are not older than age. A voter that said
+// CountReports counts the reports of the voters that are not older than age, or than
+// Received.For. A voter that said
 // nothing, or nothing lately, has no say; the voter is counted all the same, so
 // that two of three decide although the third is silent, and one alone never
 // does.
@@ -64,7 +80,7 @@ func CountReports(now, age time.Duration, voters []string, received map[string]R
 	dead := make(map[Name]int)
 	for _, id := range voters {
 		b, ok := received[id]
-		if !ok || now-b.At > age {
+		if !ok || !b.Counts(now, age) {
 			continue
 		}
 		for _, r := range b.Reports {

@@ -78,20 +78,24 @@ func TestCountReports(t *testing.T) {
 		dead, agreed, well bool // well since index 5
 		disk               string
 	}{
-		{name: "two of three", voters: three, received: map[string]health.Received{"a": {now, dead}, "b": {now, dead}, "c": {now, well}}, dead: true, disk: "A"},
-		{name: "two of three, the third silent", voters: three, received: map[string]health.Received{"a": {now, dead}, "b": {now - age, dead}}, dead: true},
-		{name: "one of three", voters: three, received: map[string]health.Received{"a": {now, dead}, "b": {now, well}, "c": {now, well}}, agreed: true, well: true, disk: "A"},
-		{name: "one of three, the others silent", voters: three, received: map[string]health.Received{"a": {now, dead}}},
-		{name: "an old report", voters: three, received: map[string]health.Received{"a": {now, dead}, "b": {now - age - 1, dead}}},
-		{name: "one that does not vote", voters: three, received: map[string]health.Received{"a": {now, dead}, "d": {now, dead}}},
-		{name: "alone", voters: []string{"a"}, received: map[string]health.Received{"a": {now, dead}}, dead: true},
-		{name: "no voters", received: map[string]health.Received{"a": {now, dead}}},
-		{name: "one withdrew", voters: three, received: map[string]health.Received{"a": {now, dead}, "b": {At: now}}},
+		{name: "two of three", voters: three, received: map[string]health.Received{"a": {At: now, Reports: dead}, "b": {At: now, Reports: dead}, "c": {At: now, Reports: well}}, dead: true, disk: "A"},
+		{name: "two of three, the third silent", voters: three, received: map[string]health.Received{"a": {At: now, Reports: dead}, "b": {At: now - age, Reports: dead}}, dead: true},
+		{name: "one of three", voters: three, received: map[string]health.Received{"a": {At: now, Reports: dead}, "b": {At: now, Reports: well}, "c": {At: now, Reports: well}}, agreed: true, well: true, disk: "A"},
+		{name: "one of three, the others silent", voters: three, received: map[string]health.Received{"a": {At: now, Reports: dead}}},
+		{name: "an old report", voters: three, received: map[string]health.Received{"a": {At: now, Reports: dead}, "b": {At: now - age - 1, Reports: dead}}},
+		{name: "one that counts for longer", voters: three, disk: "A", agreed: true, well: true,
+			received: map[string]health.Received{"a": {At: now, Reports: well}, "b": {At: now - 3*age, Reports: well, For: 3 * age}}},
+		{name: "an old one that counted for longer", voters: three, disk: "A",
+			received: map[string]health.Received{"a": {At: now, Reports: well}, "b": {At: now - 3*age - 1, Reports: well, For: 3 * age}}},
+		{name: "one that does not vote", voters: three, received: map[string]health.Received{"a": {At: now, Reports: dead}, "d": {At: now, Reports: dead}}},
+		{name: "alone", voters: []string{"a"}, received: map[string]health.Received{"a": {At: now, Reports: dead}}, dead: true},
+		{name: "no voters", received: map[string]health.Received{"a": {At: now, Reports: dead}}},
+		{name: "one withdrew", voters: three, received: map[string]health.Received{"a": {At: now, Reports: dead}, "b": {At: now}}},
 		{name: "over old connections", voters: three, disk: "A", agreed: true,
-			received: map[string]health.Received{"a": {now, well}, "b": {now, says(health.Well, "A", 4)}, "c": {now, says(health.Well, "A", 0)}}},
+			received: map[string]health.Received{"a": {At: now, Reports: well}, "b": {At: now, Reports: says(health.Well, "A", 4)}, "c": {At: now, Reports: says(health.Well, "A", 0)}}},
 		{name: "slow", voters: three, disk: "A", agreed: true,
-			received: map[string]health.Received{"a": {now, says(health.Slow, "A", 7)}, "b": {now, says(health.Slow, "A", 7)}}},
-		{name: "different disks", voters: three, received: map[string]health.Received{"a": {now, well}, "b": {now, well}, "c": {now, says(health.Dead, "B", 7)}}, well: true},
+			received: map[string]health.Received{"a": {At: now, Reports: says(health.Slow, "A", 7)}, "b": {At: now, Reports: says(health.Slow, "A", 7)}}},
+		{name: "different disks", voters: three, received: map[string]health.Received{"a": {At: now, Reports: well}, "b": {At: now, Reports: well}, "c": {At: now, Reports: says(health.Dead, "B", 7)}}, well: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := health.CountReports(now, age, tc.voters, tc.received)[health.Name{VirtualStorage: "default", Storage: "gitaly-1"}]

@@ -35,6 +35,12 @@ type ToLeader struct {
 	// Stopping gives the lease back: the instance has stopped to use it, and
 	// asks for none any more.
 	Stopping bool `json:"stopping,omitempty"`
+	// Idle tells that no RPC is or was lately under way between this instance and a storage. An
+	// instance of a release that does not say so counts as busy.
+	Idle bool `json:"idle,omitempty"`
+	// HeartbeatTimeoutMillis is for how long the Raft library of this instance waits for a heartbeat of
+	// this leader, if it waits longer than usual, because all is calm.
+	HeartbeatTimeoutMillis int64 `json:"heartbeat_timeout_ms,omitempty"`
 }
 
 // FromLeader is the message of the leader to an instance. Every message carries all of
@@ -61,6 +67,9 @@ type FromLeader struct {
 	Probe []state.Incarnation `json:"probe,omitempty"`
 	// Silent tells since when each silent instance is silent, for the next leader to count on.
 	Silent []Silence `json:"silent,omitempty"`
+	// CalmMillis is for how long the leader counts the reports of an idle instance, if all is calm;
+	// 0 if not.
+	CalmMillis int64 `json:"calm_ms,omitempty"`
 }
 
 // Silence is for how long an incarnation was not heard of, by this leader or the ones before.

@@ -36,11 +36,13 @@ type Library struct {
 	running  atomic.Pointer[raft.Raft]
 	// attempts counts the goroutines that wait for the library.
 	attempts sync.WaitGroup
+	applied  chan struct{} // holds 1: entries were applied
+	affirms  affirming
 }
 
 // New makes a library that does not run yet; entries are applied to f.
 func New(c setup.Config, d *store.Disk, f *fsm.FSM) *Library {
-	return &Library{config: c, disk: d, fsm: f, leads: newLeadership()}
+	return &Library{config: c, disk: d, fsm: f, leads: newLeadership(), applied: make(chan struct{}, 1)}
 }
 
 // Prepare makes the parts that the library needs, and starts it if the log was begun.
@@ -98,9 +100,16 @@ func (l *Library) newNetwork() raft.Transport {
 // timeout: three fit in, so that one may be lost and the next one late.
 func heartbeat(timeout time.Duration) time.Duration { return timeout * 3 / 10 }
 
+// Applied gets a message after entries were applied: one for any number of them. It has one reader.
+func (l *Library) Applied() <-chan struct{} { return l.applied }
+
 // tellCommit tells the followers, if this instance leads, that the log is committed up to
-// index.
+// index, which was applied here.
 func (l *Library) tellCommit(index uint64) {
+	select {
+	case l.applied <- struct{}{}:
+	default:
+	}
 	network, ok := l.network.(*peer.RaftTransport)
 	if r := l.Raft(); ok && r != nil {
 		network.Committed(index, r.CurrentTerm())

@@ -18,8 +18,9 @@ func settings(c setup.Config, id string) (*raft.Config, error) {
 	rc.LocalID = raft.ServerID(id)
 	rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout = timeout, timeout, timeout
 	// Followers learn of a commit from peer.RaftTransport.Committed. The library's own way
-	// costs a message to each follower every 1 to 2 times this, whether anything happens or not.
-	rc.CommitTimeout = 200 * time.Millisecond
+	// costs a message to each follower every 1 to 2 times this, whether anything happens or not. It
+	// is also how soon a follower that was away gets what it misses, if nothing happens meanwhile.
+	rc.CommitTimeout = 500 * time.Millisecond
 	rc.ShutdownOnRemove = false
 	rc.NoLegacyTelemetry = true
 	rc.LogLevel = "INFO"

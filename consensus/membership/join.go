@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -35,6 +36,9 @@ type joinDecision struct {
 
 const (
 	tendInterval = 250 * time.Millisecond
+	// restInterval is the same while every member is as it should be. It ends at whole multiples, at
+	// which other parts of an idle instance wake up too.
+	restInterval = time.Second
 	// missed is how long a member that hears of no leader waits before it asks
 	// the others whether it still is one.
 	missed = 3 * time.Second
@@ -56,7 +60,12 @@ func Watch(ctx context.Context, g *Group, stop context.CancelCauseFunc) {
 			stop(err)
 			return
 		}
-		if !pause(ctx, tendInterval) {
+		wait := tendInterval
+		if w.orderly {
+			now := time.Now()
+			wait = now.Truncate(restInterval).Add(restInterval).Sub(now)
+		}
+		if !pause(ctx, wait) {
 			return
 		}
 	}
@@ -71,6 +80,7 @@ type membershipWatch struct {
 	caughtUp map[string]time.Time // since when each non-voter has been
 	compared time.Time            // when the profiles were, last
 	differ   string               // the difference found
+	orderly  bool                 // a leader is known, this instance has its address, and all members vote
 }
 
 // look does one round. Its error ends this instance.
@@ -86,6 +96,9 @@ func (w *membershipWatch) look(ctx context.Context) error {
 			own = &servers[i]
 		}
 	}
+	_, err = g.Leader()
+	w.orderly = err == nil && own != nil && string(own.Address) == g.library.Transport.AdvertiseAddr() &&
+		!slices.ContainsFunc(servers, func(s raft.Server) bool { return s.Suffrage != raft.Voter })
 	if w.committed(own != nil) {
 		if err := g.disk.Note(func(id *store.Identity) { id.Member = true }); err != nil {
 			return fmt.Errorf("raft.data_dir %q: %w", g.config.DataDir, err)

@@ -66,3 +66,44 @@ func TestIsHeartbeat(t *testing.T) {
 		}
 	}
 }
+
+// A heartbeat is answered without the follower only within the pace that was agreed for the term, and
+// only as the follower answered the last one, if it did.
+func TestBeats_vouchesWithinThePace(t *testing.T) {
+	const every, pace, term = 60 * time.Millisecond, time.Second, 3
+	answer := &raft.AppendEntriesResponse{Term: term, Success: true, LastLog: 7}
+	for name, row := range map[string]struct {
+		pacedTerm uint64
+		pace      time.Duration
+		answer    *raft.AppendEntriesResponse
+		err       error
+		after     time.Duration
+		term      uint64
+		want      bool
+	}{
+		"within the pace":        {term, pace, answer, nil, pace - 1, term, true},
+		"due":                    {term, pace, answer, nil, pace, term, false},
+		"no pace":                {term, 0, answer, nil, 1, term, false},
+		"a pace of another term": {term - 1, pace, answer, nil, 1, term, false},
+		"a beat of another term": {term, pace, answer, nil, 1, term + 1, false},
+		"refused":                {term, pace, &raft.AppendEntriesResponse{Term: term + 1}, nil, 1, term, false},
+		"failed":                 {term, pace, answer, errClosed, 1, term, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, now := newBeats(every), time.Now()
+			b.setPace("a", row.pacedTerm, row.pace)
+			b.next("a", term, now)
+			if b.vouched("a", term, now) != nil {
+				t.Error("an answer before there was one")
+			}
+			b.answered("a", term, row.answer, row.err)
+			got := b.vouched("a", row.term, now.Add(row.after))
+			if (got != nil) != row.want || got != nil && (got.LastLog != answer.LastLog || !got.Success) {
+				t.Errorf("got %+v, want one: %v", got, row.want)
+			}
+			if b.vouched("b", row.term, now) != nil {
+				t.Error("an answer of another follower")
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -22,7 +23,7 @@ func (t *Transport) NewRaftTransport(timeout, heartbeat time.Duration, log io.Wr
 // maxIdle is how many connections to one peer the library keeps for later.
 const maxIdle = 3
 
-// RaftTransport is the library's network transport with three additions.
+// RaftTransport is the library's network transport with these additions.
 //
 // It tells the stream layer, which sees only addresses, which instance the library
 // means: an instance that was emptied and has come back under the address must not
@@ -32,11 +33,14 @@ const maxIdle = 3
 // next entry or after raft.Config.CommitTimeout, so a short wait for a commit would
 // cost many messages a second while nothing happens.
 //
-// It sends fewer heartbeats than the library makes (beats).
+// It sends fewer heartbeats than the library makes (beats), and takes another message of the leader
+// for one (HeardLeader).
 type RaftTransport struct {
 	*raft.NetworkTransport
 	commits *commits
 	beats   *beats
+	handle  func(raft.RPC)                            // takes a heartbeat; set before the library runs
+	heard   atomic.Pointer[raft.AppendEntriesRequest] // the last heartbeat that came in
 }
 
 // Committed tells the followers that the log is committed up to index. The caller
@@ -59,10 +63,43 @@ func (t *RaftTransport) AppendEntriesPipeline(id raft.ServerID, target raft.Serv
 
 // AppendEntries implements raft.Transport.
 func (t *RaftTransport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if isHeartbeat(args) {
-		t.beats.wait(id, args.Term)
+	if !isHeartbeat(args) {
+		return t.NetworkTransport.AppendEntries(id, meaning(id, target), args, resp)
 	}
-	return t.NetworkTransport.AppendEntries(id, meaning(id, target), args, resp)
+	if answer := t.beats.vouched(id, args.Term, time.Now()); answer != nil {
+		*resp = *answer
+		return nil
+	}
+	t.beats.wait(id, args.Term)
+	err := t.NetworkTransport.AppendEntries(id, meaning(id, target), args, resp)
+	t.beats.answered(id, args.Term, resp, err)
+	return err
+}
+
+// SetPace sets the time between two heartbeats to a follower while this instance leads in the term,
+// 0 for the usual one. The follower must wait for longer than that before it gives its leader up.
+func (t *RaftTransport) SetPace(id string, term uint64, every time.Duration) {
+	t.beats.setPace(raft.ServerID(id), term, every)
+}
+
+// SetHeartbeatHandler implements raft.Transport.
+func (t *RaftTransport) SetHeartbeatHandler(handle func(raft.RPC)) {
+	t.handle = handle
+	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
+		if args, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
+			t.heard.Store(args)
+		}
+		handle(rpc)
+	})
+}
+
+// HeardLeader tells the library that the leader of that term was heard over another connection: it
+// gets the last heartbeat of that term once more, if there was one.
+func (t *RaftTransport) HeardLeader(term uint64) {
+	if last := t.heard.Load(); last != nil && last.Term == term {
+		again := *last
+		t.handle(raft.RPC{Command: &again, RespChan: make(chan raft.RPCResponse, 1)})
+	}
 }
 
 // RequestVote implements raft.Transport.

@@ -74,7 +74,7 @@ func (t *term) reported(now time.Duration, view *state.State, name health.Name, 
 	var said []string
 	for _, in := range view.Instances {
 		last, ok := t.known.Received[in.ID]
-		if !ok || now-last.At > t.s.cfg.ReportAge {
+		if !ok || !last.Counts(now, t.s.cfg.ReportAge) {
 			continue
 		}
 		for _, r := range last.Reports {

@@ -388,3 +388,10 @@ func (w *testCluster) within(limit time.Duration, what string, is func() bool) {
 		w.t.Errorf("%s: took %v, the limit is %v", what, took, limit)
 	}
 }
+
+// The library of these nodes waits for nothing.
+func (n *node) SetHeartbeatTimeout(time.Duration)                   {}
+func (n *node) Doubt(context.Context, int, <-chan struct{})         {}
+func (n *node) Affirm(bool)                                         {}
+func (n *node) HeardLeader(uint64)                                  {}
+func (n *node) SetPace(id string, term uint64, every time.Duration) {}

@@ -86,8 +86,11 @@ func (s *Session) open(ctx context.Context) (lease.Client, error) {
 // overStream exchanges messages over one stream until it breaks, the leader is silent, another
 // instance leads, or ctx ends; then the lease is given back by a goodbye.
 func (s *Session) overStream(ctx context.Context, client lease.Client, changed <-chan struct{}) {
-	w := &messages{s: s}
+	_, leads := client.(*pipe)
+	w := &messages{s: s, leads: leads}
 	w.received.Store(int64(s.cfg.Now()))
+	w.silent = time.NewTimer(silence)
+	defer w.silent.Stop()
 	ended := make(chan struct{})
 	// The way to an instance that is gone may lead nowhere for long: the next stream does
 	// not wait for that.
@@ -101,6 +104,7 @@ func (s *Session) overStream(ctx context.Context, client lease.Client, changed <
 				return
 			}
 			w.received.Store(int64(s.cfg.Now()))
+			w.silent.Reset(silence)
 			s.receive(m)
 			w.receive(probing, m)
 		}
@@ -116,23 +120,28 @@ func (s *Session) overStream(ctx context.Context, client lease.Client, changed <
 	tasks.Wait()
 	endProbes()
 	w.probes.Wait()
+	if w.calm.Load() && !leads {
+		s.node.Doubt(ctx, s.turn(), changed)
+	}
+	s.setCalm(false)
+}
+
+// turn is the place of this instance among the voters.
+func (s *Session) turn() int {
+	_, voters := s.members()
+	return max(0, slices.Index(slices.Sorted(slices.Values(voters)), s.node.ID()))
 }
 
 // watch returns when the stream is of no more use.
 func (w *messages) watch(ctx context.Context, changed, ended <-chan struct{}) {
-	for {
-		left := silence - (w.s.cfg.Now() - time.Duration(w.received.Load()))
-		if left <= 0 {
-			return
-		}
-		t := time.NewTimer(left)
+	for w.s.cfg.Now()-time.Duration(w.received.Load()) < silence {
 		select {
-		case <-t.C:
+		case <-w.silent.C:
+			w.silent.Reset(max(gap, silence-(w.s.cfg.Now()-time.Duration(w.received.Load()))))
 		case <-changed:
 		case <-ended:
 		case <-ctx.Done():
 		}
-		t.Stop()
 		switch {
 		case ctx.Err() != nil:
 			late := time.NewTimer(goodbye)
@@ -151,14 +160,14 @@ func (w *messages) watch(ctx context.Context, changed, ended <-chan struct{}) {
 // send sends the news until the stream has ended.
 func (s *Session) send(ctx context.Context, client lease.Client, w *messages, ended <-chan struct{}) {
 	var asks asking
+	var rounds pacer
 	for {
-		began := s.cfg.Now()
 		barred := s.keepBar()
 		s.mu.Lock()
 		news := s.news
 		if now := s.cfg.Now(); !barred && asks.due(now, w.latestQuestion()) {
 			s.holder.Ask(now) // ▲ lease-from-the-answer: noted before the message is made
-			asks.asked(now, w.latestQuestion(), s.node.View().LeaseLength(), s.leading != nil)
+			asks.asked(now, w.latestQuestion(), s.node.View().LeaseLength(), s.leading != nil, s.calm)
 		}
 		s.mu.Unlock()
 		message := w.message(false)
@@ -178,7 +187,7 @@ func (s *Session) send(ctx context.Context, client lease.Client, w *messages, en
 		}
 		wait.Stop()
 		switch {
-		case isClosed(ended) || !apart(s.cfg.Now()-began, ended):
+		case isClosed(ended) || !rounds.round(s.cfg.Now(), ended):
 			return
 		case ctx.Err() != nil:
 			s.giveBack()
@@ -193,8 +202,11 @@ func (s *Session) send(ctx context.Context, client lease.Client, w *messages, en
 // repeatAfter returns after which time a message is repeated: a report that all is well
 // must only not expire, while the leader may be about to decide by one of a doubt.
 func (s *Session) repeatAfter(m *lease.ToLeader) time.Duration {
-	if slices.ContainsFunc(m.Reports, func(r health.Report) bool { return r.Status != health.Well }) {
+	switch {
+	case len(m.Reports) > 0 && !health.AllWell(m.Reports):
 		return repeat
+	case len(m.Reports) > 0 && m.Idle && s.isCalm():
+		return calmReports / 2
 	}
 	return max(repeat, s.cfg.ReportAge/2)
 }
@@ -215,11 +227,16 @@ func (a asking) due(now time.Duration, question uint64) bool {
 }
 
 // asked notes an ask for a lease of that length. An instance that does not lead waits
-// longer, because the leader's question is to come first.
-func (a *asking) asked(now time.Duration, question uint64, length time.Duration, leads bool) {
-	a.question, a.early, a.next = question, now+length/8, now+length/4
+// longer, because the leader's question is to come first. In calm half of the lease is left at the
+// next ask.
+func (a *asking) asked(now time.Duration, question uint64, length time.Duration, leads, calm bool) {
+	next := length / 4
+	if calm {
+		next = length * 3 / 8
+	}
+	a.question, a.early, a.next = question, now+next/2, now+next
 	if !leads {
-		a.next = now + length*5/16
+		a.next += length / 16
 	}
 }
 
@@ -260,7 +277,7 @@ func (s *Session) receive(m *lease.FromLeader) {
 	defer s.mu.Unlock()
 	before := s.current.Load()
 	next := *before
-	s.told = m.Settings
+	s.told, s.calm = m.Settings, m.CalmMillis > 0
 	s.holder.Received(now, m)
 	next.lease, next.watermark, next.pauses = s.holder.Usable(s.routed), s.holder.Watermark(), s.holder.WritePauses()
 	if next.lease != before.lease || next.watermark != before.watermark || !slices.Equal(next.pauses, before.pauses) {
@@ -271,7 +288,10 @@ func (s *Session) receive(m *lease.FromLeader) {
 // messages makes and receives the messages of one stream.
 type messages struct {
 	s        *Session
+	leads    bool         // the stream leads to this instance itself
 	received atomic.Int64 // when the leader was, by Config.Now
+	silent   *time.Timer  // fires when it was not received for long
+	calm     atomic.Bool  // as the last message said
 
 	mu       sync.Mutex
 	question uint64 // guarded by mu; the last one of this stream
@@ -293,6 +313,7 @@ func (w *messages) receive(ctx context.Context, m *lease.FromLeader) {
 	fresh := m.Question > w.question
 	w.question = max(w.question, m.Question)
 	w.mu.Unlock()
+	w.takeCalm(m)
 	if fresh {
 		w.s.mu.Lock()
 		w.s.tell()
@@ -313,7 +334,10 @@ func (w *messages) message(stopping bool) *lease.ToLeader {
 	view := s.node.View()
 	m := &lease.ToLeader{
 		InstanceID: s.node.ID(), Incarnation: s.node.Incarnation(), Stopping: stopping,
-		Reports: w.reports(view),
+	}
+	m.Reports, m.Idle = w.reports(view)
+	if w.calm.Load() && !w.leads {
+		m.HeartbeatTimeoutMillis = calmTimeout.Milliseconds()
 	}
 	report := s.cfg.Settings()
 	m.Settings = report.Digest

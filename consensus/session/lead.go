@@ -23,6 +23,11 @@ type term struct {
 
 	mu    sync.Mutex
 	known *elector.Term // of the instances; guarded by mu
+	// calm tells whether all is calm, seen is the index of the view that stakes speaks of, and stakes
+	// when last anything was at stake.
+	calm   bool
+	seen   state.Index
+	stakes time.Duration
 	// dirty tells that something has come in, since the last decision, that decisions depend on.
 	dirty    bool
 	news     chan struct{}     // closed when there is something to tell the instances
@@ -50,7 +55,7 @@ func (s *Session) lead(ctx context.Context) {
 		}
 		select {
 		case <-changed:
-		case <-time.After(lastTry):
+		case <-time.After(untilNext(calmLook)):
 		case <-ctx.Done():
 		}
 	}
@@ -83,6 +88,7 @@ func (s *Session) leadTerm(ctx context.Context, own member.Leadership, started t
 	s.leading = t
 	s.mu.Unlock()
 	t.run(ctx, started)
+	s.node.Affirm(false)
 	s.mu.Lock()
 	s.leading, s.alarms, s.rejoining = nil, nil, nil
 	s.mu.Unlock()
@@ -99,16 +105,16 @@ func (t *term) run(ctx context.Context, started time.Duration) {
 	defer func() { t.tellChanges(&lines, t.s.node.View()) }()
 	proposal, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var rounds pacer
 	for {
 		if own, leads := t.s.node.Leading(); !leads || own != t.Leadership {
 			return
 		}
-		began := t.s.cfg.Now()
 		calm := t.step(proposal, &proposals, started)
 		t.tellChanges(&lines, t.s.node.View())
 		wait := tick
 		if calm {
-			wait = calmTick
+			wait = t.lookAgain()
 		}
 		again := time.NewTimer(wait)
 		select {
@@ -121,26 +127,45 @@ func (t *term) run(ctx context.Context, started time.Duration) {
 			return
 		}
 		again.Stop()
-		if !apart(t.s.cfg.Now()-began, ctx.Done()) {
+		if !rounds.round(t.s.cfg.Now(), ctx.Done()) {
 			return
 		}
 	}
 }
 
-// apart keeps repeated events gap apart, given the time since it happened last. It
-// reports false if ended was closed while it waited. While little happens no timer is needed.
-func apart(since time.Duration, ended <-chan struct{}) bool {
-	if since >= gap {
-		return true
+// pacer keeps rounds of a loop gap apart, whatever wakes the loop. A few may follow each other
+// without a pause if there were none lately: a pause while little happens would be one more wake-up.
+type pacer struct {
+	began [apartFrom]time.Duration // of the last rounds
+	n     int
+}
+
+// apartFrom is how many rounds in as many gaps have the next one wait.
+const apartFrom = 8
+
+// round begins a round, and reports false if ended was closed while it waited.
+func (p *pacer) round(now time.Duration, ended <-chan struct{}) bool {
+	since := now - p.began[(p.n+apartFrom-1)%apartFrom]
+	if p.n >= apartFrom && now-p.began[p.n%apartFrom] < apartFrom*gap && since < gap {
+		pause := time.NewTimer(gap - since)
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+			now += gap - since
+		case <-ended:
+			return false
+		}
 	}
-	pause := time.NewTimer(gap - since)
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-		return true
-	case <-ended:
-		return false
-	}
+	p.began[p.n%apartFrom] = now
+	p.n++
+	return true
+}
+
+// untilNext is the time until the next whole multiple of every: parts of an idle instance that look
+// at the same moment wake it once.
+func untilNext(every time.Duration) time.Duration {
+	now := time.Now()
+	return now.Truncate(every).Add(every).Sub(now)
 }
 
 // look wakes run.
@@ -171,8 +196,8 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	news := len(granted) > 0 || asked || risen
 	// Most steps only renew leases: while all is calm, time alone brings nothing to decide
 	// before run would look by itself.
-	if calm = t.decided.calm && !t.dirty && t.running == nil && t.decided.view == view && now-t.decided.at < calmTick; calm {
-		t.tell(news)
+	if calm = t.decided.calm && !t.dirty && t.running == nil && t.decided.view == view && now-t.decided.at < t.rest(); calm {
+		t.tell(t.becomes(t.stirred(now, view, true)) || news)
 		return true
 	}
 	t.dirty = false
@@ -192,10 +217,26 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	if t.advance(ctx, proposals, now, view, counts) {
 		news = true
 	}
-	t.tell(news)
 	calm = t.proposing == nil && t.running == nil && t.known.Calm(now, counts)
+	t.tell(t.becomes(t.stirred(now, view, calm)) || news)
 	t.decided = decided{at: now, view: view, calm: calm}
 	return calm
+}
+
+// rest is how long the leader goes without a decision while none waits for a short time. Caller holds
+// mu.
+func (t *term) rest() time.Duration {
+	if t.calm {
+		return calmLook
+	}
+	return calmTick
+}
+
+// lookAgain is rest for run.
+func (t *term) lookAgain() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.rest()
 }
 
 // tell has the instances told the news, if there is any. Caller holds mu.

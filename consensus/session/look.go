@@ -18,8 +18,8 @@ type connected struct {
 	at         state.Index
 }
 
-// reports returns this instance reports on the storages.
-func (w *messages) reports(view *state.State) []health.Report {
+// reports returns this instance's reports on the storages, and whether it is idle.
+func (w *messages) reports(view *state.State) (reports []health.Report, unused bool) {
 	defer func() { w.s.looked = view.Index }()
 	all := w.s.storages.Observations()
 	for i, e := range all {
@@ -29,7 +29,7 @@ func (w *messages) reports(view *state.State) []health.Report {
 			}
 		}
 	}
-	reports := health.Reports(all, health.Doubts{Late: time.Duration(w.s.late.Load()), Limit: w.s.cfg.LateLimit})
+	reports = health.Reports(all, health.Doubts{Late: time.Duration(w.s.late.Load()), Limit: w.s.cfg.LateLimit})
 	// Looked at with every look, doubt or not: none may be missed.
 	for i, e := range all {
 		at := w.s.connectedAt(health.Name{VirtualStorage: e.VirtualStorage, Storage: e.Storage}, e, view)
@@ -37,7 +37,7 @@ func (w *messages) reports(view *state.State) []health.Report {
 			reports[i].ConnectedAt = at
 		}
 	}
-	return reports
+	return reports, idle(all)
 }
 
 // connectedAt returns an index that was applied before the connection was made:

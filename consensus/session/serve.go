@@ -47,15 +47,19 @@ func (t *term) serve(ctx context.Context, id string, stream lease.Server) error 
 	var sent *lease.FromLeader
 	again := time.NewTimer(leaderRepeat)
 	defer again.Stop()
+	var rounds pacer
 	for repeated := true; ; {
-		began := t.s.cfg.Now()
 		message, news := t.message(inc)
 		if repeated || !reflect.DeepEqual(message, sent) { // the news may be for another instance
 			if err := stream.Send(message); err != nil {
 				return err
 			}
 			sent = message
-			again.Reset(leaderRepeat)
+			if sent.CalmMillis > 0 {
+				again.Reset(leaderRest)
+			} else {
+				again.Reset(leaderRepeat)
+			}
 		}
 		repeated = false
 		select {
@@ -69,7 +73,7 @@ func (t *term) serve(ctx context.Context, id string, stream lease.Server) error 
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		apart(t.s.cfg.Now()-began, ctx.Done()) // the next round sees that it was ended
+		rounds.round(t.s.cfg.Now(), ctx.Done()) // the next round sees that it was ended
 	}
 }
 
@@ -108,6 +112,7 @@ func (t *term) receive(m *lease.ToLeader) {
 	defer t.mu.Unlock()
 	news := t.known.Hear(now, m)
 	t.dirty = t.dirty || news
+	t.pace(m.InstanceID, time.Duration(m.HeartbeatTimeoutMillis)*time.Millisecond)
 	t.look()
 }
 
@@ -118,6 +123,9 @@ func (t *term) message(inc state.Incarnation) (*lease.FromLeader, <-chan struct{
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.known.Message(now, inc)
+	if t.calm {
+		m.CalmMillis = calmReports.Milliseconds()
+	}
 	if t.running != nil {
 		if pause, ok := t.running.op.WritePauses(now); ok {
 			m.WritePauses = []lease.WritePause{pause}

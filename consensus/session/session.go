@@ -33,6 +33,19 @@ type Node interface {
 	Members() []member.Member
 	Refuses(ctx context.Context, m member.Member) (bool, error)
 	ProposeAs(ctx context.Context, term uint64, cmds ...state.Command) ([]state.Result, error)
+	// SetHeartbeatTimeout sets for how long the Raft library of a follower waits for a heartbeat before it
+	// calls an election, 0 for the usual time.
+	SetHeartbeatTimeout(d time.Duration)
+	// Affirm has the library of the leader make fewer heartbeats, all at once, or as many as usual.
+	Affirm(rarely bool)
+	// Doubt ends the longer timeout when the stream to the leader has ended without its word. It waits
+	// for a moment that depends on the turn, until ended is closed, or until ctx ends.
+	Doubt(ctx context.Context, turn int, ended <-chan struct{})
+	// HeardLeader counts a message of the leader of that term as a heartbeat.
+	HeardLeader(term uint64)
+	// SetPace sets the time between two heartbeats to a follower while this instance leads in the
+	// term, 0 for the usual one.
+	SetPace(id string, term uint64, every time.Duration)
 }
 
 // Storages is the part of the connections that a Session needs to the storages.
@@ -78,7 +91,7 @@ type Config struct {
 const (
 	tick     = 25 * time.Millisecond  // how often a leader looks without being woken
 	calmTick = 100 * time.Millisecond // the same while all is calm
-	gap      = time.Millisecond       // between two messages of one side
+	gap      = time.Millisecond       // between two messages of one side, on average
 	// repeat is how often an instance repeats a report that is not all well.
 	repeat = 100 * time.Millisecond
 	// leaderRepeat is how often the leader speaks at least. Its questions come more often.
@@ -122,6 +135,7 @@ type Session struct {
 	pauseReports []routing.WritePauseReport // guarded by mu; by Report
 	refused      []state.Incarnation
 	news         chan struct{}      // guarded by mu; closed when there is something to tell
+	calm         bool               // guarded by mu; as the leader tells
 	told         string             // guarded by mu; the digest of the settings that the leader has of this instance
 	leading      *term              // guarded by mu; nil while this instance does not lead
 	alarms       []condition.Raised // guarded by mu; of the latest decision
@@ -269,6 +283,19 @@ func (s *Session) Heard() []condition.Member {
 	return list
 }
 
+// isCalm tells whether all is calm, as the leader says.
+func (s *Session) isCalm() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calm
+}
+
+func (s *Session) setCalm(calm bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calm = calm
+}
+
 // tell wakes the goroutine that sends to the leader. Caller holds mu.
 func (s *Session) tell() {
 	close(s.news)
@@ -299,8 +326,11 @@ func (s *Session) watchStorages(ctx context.Context) {
 	doubted := -doubtFor
 	for {
 		changed := s.storages.Changed()
-		asked := s.cfg.Now()
-		t := time.NewTimer(repeat)
+		asked, wait := s.cfg.Now(), repeat
+		if s.isCalm() {
+			wait = untilNext(calmLook)
+		}
+		t := time.NewTimer(wait)
 		select {
 		case <-changed:
 		case <-t.C:
@@ -314,7 +344,7 @@ func (s *Session) watchStorages(ctx context.Context) {
 		// connections look like then says more about this process than about them.
 		now := s.cfg.Now()
 		before := s.late.Load()
-		if late := now - asked - repeat; late > s.cfg.LateLimit {
+		if late := now - asked - wait; late > s.cfg.LateLimit {
 			doubted = now
 			s.late.Store(int64(late))
 		} else if now-doubted >= doubtFor {

@@ -61,13 +61,14 @@ func readCommitted(dir string) (Committed, error) {
 	return c, nil
 }
 
-// noteEvery is how often the record is brought up to date. It is one small write without
+// noteEvery is how often at most the record is brought up to date. It is one small write without
 // fsync: if a failure of the machine loses the last ones, a restarted instance without a leader
 // knows less.
 const noteEvery = 250 * time.Millisecond
 
-// NoteCommitted keeps the record of commitIndex up to date until ctx ends.
-func (d *Disk) NoteCommitted(ctx context.Context, commitIndex func() uint64) {
+// NoteCommitted keeps the record of commitIndex up to date until ctx ends. It looks after each
+// message of more, which is at or after a commit.
+func (d *Disk) NoteCommitted(ctx context.Context, commitIndex func() uint64, more <-chan struct{}) {
 	f, err := os.OpenFile(filepath.Join(d.config.DataDir, committedFile), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		d.config.Logger.WarnContext(ctx, "without a quorum a restarted instance will not know what is committed", "err", err)
@@ -78,8 +79,6 @@ func (d *Disk) NoteCommitted(ctx context.Context, commitIndex func() uint64) {
 			d.config.Logger.WarnContext(ctx, "close the record of what is committed", "err", err)
 		}
 	}()
-	again := time.NewTicker(noteEvery)
-	defer again.Stop()
 	var noted uint64
 	for last := false; ; {
 		if index := commitIndex(); index > noted {
@@ -93,10 +92,18 @@ func (d *Disk) NoteCommitted(ctx context.Context, commitIndex func() uint64) {
 			return
 		}
 		select {
-		case <-again.C:
+		case <-more:
+		case <-ctx.Done():
+			last = true
+			continue
+		}
+		pause := time.NewTimer(noteEvery)
+		select {
+		case <-pause.C:
 		case <-ctx.Done():
 			last = true
 		}
+		pause.Stop()
 	}
 }
 

@@ -48,9 +48,15 @@ type ToLeader struct {
 	SettingsDigest string          `protobuf:"bytes,10,opt,name=settings_digest,json=settingsDigest,proto3" json:"settings_digest,omitempty"`
 	SettingsReport *SettingsReport `protobuf:"bytes,11,opt,name=settings_report,json=settingsReport,proto3" json:"settings_report,omitempty"`
 	// stopping gives the lease back: the instance has stopped to use it, and asks for none any more.
-	Stopping      bool `protobuf:"varint,12,opt,name=stopping,proto3" json:"stopping,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Stopping bool `protobuf:"varint,12,opt,name=stopping,proto3" json:"stopping,omitempty"`
+	// idle tells that no RPC is or was lately under way between this instance and a storage. An
+	// instance of a release that does not say so counts as busy.
+	Idle bool `protobuf:"varint,13,opt,name=idle,proto3" json:"idle,omitempty"`
+	// heartbeat_timeout_ms is for how long the Raft library of this instance waits for a heartbeat of this
+	// leader, if it waits longer than usual, because all is calm.
+	HeartbeatTimeoutMs int64 `protobuf:"varint,14,opt,name=heartbeat_timeout_ms,json=heartbeatTimeoutMs,proto3" json:"heartbeat_timeout_ms,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ToLeader) Reset() {
@@ -167,6 +173,20 @@ func (x *ToLeader) GetStopping() bool {
 	return false
 }
 
+func (x *ToLeader) GetIdle() bool {
+	if x != nil {
+		return x.Idle
+	}
+	return false
+}
+
+func (x *ToLeader) GetHeartbeatTimeoutMs() int64 {
+	if x != nil {
+		return x.HeartbeatTimeoutMs
+	}
+	return 0
+}
+
 // FromLeader is the message of the leader to an instance. Every message carries all of it.
 type FromLeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -191,7 +211,10 @@ type FromLeader struct {
 	// connections?
 	Probe []uint64 `protobuf:"varint,9,rep,packed,name=probe,proto3" json:"probe,omitempty"`
 	// silent tells since when each silent instance is silent, for the next leader to count on.
-	Silent        []*Silence `protobuf:"bytes,10,rep,name=silent,proto3" json:"silent,omitempty"`
+	Silent []*Silence `protobuf:"bytes,10,rep,name=silent,proto3" json:"silent,omitempty"`
+	// calm_ms is for how long the leader counts the reports of an idle instance, if all is calm; 0
+	// if not.
+	CalmMs        int64 `protobuf:"varint,11,opt,name=calm_ms,json=calmMs,proto3" json:"calm_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -294,6 +317,13 @@ func (x *FromLeader) GetSilent() []*Silence {
 		return x.Silent
 	}
 	return nil
+}
+
+func (x *FromLeader) GetCalmMs() int64 {
+	if x != nil {
+		return x.CalmMs
+	}
+	return 0
 }
 
 // HealthReport is the judgement of one instance about one storage.
@@ -600,7 +630,7 @@ var File_consensus_peer_peerpb_lease_proto protoreflect.FileDescriptor
 
 const file_consensus_peer_peerpb_lease_proto_rawDesc = "" +
 	"\n" +
-	"!consensus/peer/peerpb/lease.proto\x12\x10praefect.peer.v1\x1a$consensus/peer/peerpb/settings.proto\"\xdb\x03\n" +
+	"!consensus/peer/peerpb/lease.proto\x12\x10praefect.peer.v1\x1a$consensus/peer/peerpb/settings.proto\"\xa1\x04\n" +
 	"\bToLeader\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12 \n" +
@@ -616,7 +646,9 @@ const file_consensus_peer_peerpb_lease_proto_rawDesc = "" +
 	"\x0fsettings_digest\x18\n" +
 	" \x01(\tR\x0esettingsDigest\x12I\n" +
 	"\x0fsettings_report\x18\v \x01(\v2 .praefect.peer.v1.SettingsReportR\x0esettingsReport\x12\x1a\n" +
-	"\bstopping\x18\f \x01(\bR\bstopping\"\xe6\x02\n" +
+	"\bstopping\x18\f \x01(\bR\bstopping\x12\x12\n" +
+	"\x04idle\x18\r \x01(\bR\x04idle\x120\n" +
+	"\x14heartbeat_timeout_ms\x18\x0e \x01(\x03R\x12heartbeatTimeoutMs\"\xff\x02\n" +
 	"\n" +
 	"FromLeader\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x1b\n" +
@@ -630,7 +662,8 @@ const file_consensus_peer_peerpb_lease_proto_rawDesc = "" +
 	"\x0fsettings_digest\x18\b \x01(\tR\x0esettingsDigest\x12\x14\n" +
 	"\x05probe\x18\t \x03(\x04R\x05probe\x121\n" +
 	"\x06silent\x18\n" +
-	" \x03(\v2\x19.praefect.peer.v1.SilenceR\x06silent\"\xc3\x01\n" +
+	" \x03(\v2\x19.praefect.peer.v1.SilenceR\x06silent\x12\x17\n" +
+	"\acalm_ms\x18\v \x01(\x03R\x06calmMs\"\xc3\x01\n" +
 	"\fHealthReport\x12'\n" +
 	"\x0fvirtual_storage\x18\x01 \x01(\tR\x0evirtualStorage\x12\x18\n" +
 	"\astorage\x18\x02 \x01(\tR\astorage\x12\x16\n" +
