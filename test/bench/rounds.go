@@ -24,7 +24,7 @@ type rounds struct {
 }
 
 // inTurns is the order of the ways in a round.
-var inTurns = []string{direct, proxied, bare, copying}
+var inTurns = []string{direct, proxied, framed, bare, copying}
 
 // run returns the figures of each way: the calls of a second, also as a share of direct ones; the
 // median time of a call that a way adds; and the processor time of the process between for 1,000 calls.

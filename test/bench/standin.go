@@ -18,9 +18,17 @@ func standIn(ctx context.Context, binaries cluster.Binaries, s settings) (figure
 		return nil, err
 	}
 	defer m.stop()
+	if s.frames {
+		if err := m.addFramed(ctx, binaries); err != nil {
+			return nil, err
+		}
+	}
 	reads := map[string]way{
 		direct: {conn: m.conns[direct], storage: "gitaly-1"}, proxied: {m.conns[alone], "alone", m.pids[proxied]},
 		bare: {m.conns[bare], "gitaly-1", m.pids[bare]}, copying: {m.conns[copying], "gitaly-1", m.pids[copying]},
+	}
+	if s.frames {
+		reads[framed] = way{m.conns[framed], "alone", m.pids[framed]}
 	}
 	writes := map[string]way{direct: reads[direct], proxied: {m.conns[proxied], "default", m.pids[proxied]}}
 	create := func(path string, to way) error {

@@ -61,13 +61,13 @@ func table(w io.Writer, all figures) {
 		if r.atLeast {
 			bound = "≥"
 		}
-		lines = append(lines, fmt.Sprintf("| %s | %d | %s | %s | %s | %s %g | %s |\n",
-			r.what, r.clients, cell(all, r, copying), cell(all, r, bare), inBrackets(ours), bound, r.aim, verdict))
+		lines = append(lines, fmt.Sprintf("| %s | %d | %s | %s | %s | %s | %s %g | %s |\n",
+			r.what, r.clients, cell(all, r, copying), cell(all, r, bare), inBrackets(ours), cell(all, r, framed), bound, r.aim, verdict))
 	}
 	if len(lines) == 0 {
 		return
 	}
-	fmt.Fprint(w, "| work | clients | bytes copied | bare pass-through | praefect | aim | |\n|---|---|---|---|---|---|---|\n")
+	fmt.Fprint(w, "| work | clients | bytes copied | bare pass-through | praefect | reads as frames | aim | |\n|---|---|---|---|---|---|---|---|\n")
 	for _, line := range lines {
 		fmt.Fprint(w, line)
 	}
