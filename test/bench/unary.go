@@ -30,13 +30,8 @@ func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 		return nil, err
 	}
 	defer m.stop()
-	if s.frames {
-		if err := m.addFramed(ctx, binaries); err != nil {
-			return nil, err
-		}
-	}
-	conns := m.conns
-	names := map[string]string{direct: "gitaly-1", proxied: "default", framed: "default", bare: "gitaly-1", copying: "gitaly-1", alone: "alone"}
+	c, conns := m.c, m.conns
+	names := map[string]string{direct: "gitaly-1", proxied: "default", bare: "gitaly-1", copying: "gitaly-1", alone: "alone"}
 	for path, conn := range conns {
 		for n := range repositories {
 			_, err := gitalypb.NewRepositoryServiceClient(conn).CreateRepository(ctx, &gitalypb.CreateRepositoryRequest{Repository: benchRepository(path, names[path], n)})
@@ -51,9 +46,9 @@ func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 		call func(ctx context.Context, conn *grpc.ClientConn, repository *gitalypb.Repository, n int) error
 	}{{"accessor", refExists}, {"mutator", writeRef}} {
 		for _, clients := range unaryClients {
-			p50, rate, cpu := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+			p50, rate, cpu := map[string][]float64{}, map[string][]float64{}, []float64(nil)
 			var first []float64
-			for _, path := range turns(s) {
+			for _, path := range turns(s.runs) {
 				// The first write to a repository that is in sync waits for a commit of the
 				// log, the next ones do not: the share of each in a slice would decide its median.
 				span := repositories
@@ -68,7 +63,7 @@ func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 					first = append(first, median(latencies))
 				}
 				span = min(repositories, repositoriesFor(clients))
-				before, err := m.spent(path)
+				before, err := cpuSeconds(c.Instances[0].PID())
 				if err != nil {
 					return nil, err
 				}
@@ -76,13 +71,15 @@ func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s, %d clients: %w", kind.name, path, clients, err)
 				}
-				after, err := m.spent(path)
+				after, err := cpuSeconds(c.Instances[0].PID())
 				if err != nil {
 					return nil, err
 				}
 				p50[path] = append(p50[path], median(latencies))
 				rate[path] = append(rate[path], float64(len(latencies))/s.slice.Seconds())
-				cpu[path] = append(cpu[path], 1000*(after-before)/float64(len(latencies)))
+				if path == proxied {
+					cpu = append(cpu, 1000*(after-before)/float64(len(latencies)))
+				}
 			}
 			for _, path := range []string{direct, proxied} {
 				all = append(all, of(kind.name+"_p50", path, clients, "ms", p50[path]), of(kind.name+"_rate", path, clients, "calls/s", rate[path]))
@@ -90,12 +87,7 @@ func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 			for _, path := range []string{alone, bare, copying} {
 				all = append(all, of(kind.name+"_"+path+"_p50", proxied, clients, "ms", p50[path]))
 			}
-			all = append(all, of(kind.name+"_cpu_per_1000_calls", proxied, clients, "s", cpu[proxied]))
-			if s.frames {
-				all = append(all, of(kind.name+"_frames_p50", proxied, clients, "ms", p50[framed]),
-					of(kind.name+"_frames_rate", proxied, clients, "calls/s", rate[framed]),
-					of(kind.name+"_frames_cpu_per_1000_calls", proxied, clients, "s", cpu[framed]))
-			}
+			all = append(all, of(kind.name+"_cpu_per_1000_calls", proxied, clients, "s", cpu))
 			if kind.name == "mutator" {
 				all = append(all, of("mutator_first_p50", proxied, clients, "ms", first))
 			}
@@ -111,12 +103,10 @@ func median(sorted []time.Duration) float64 {
 
 // turns is the order in which the paths are measured: the paths that are compared most
 // take turns, and the slice after a proxied one has its repairs to bear.
-func turns(s settings) []string {
-	most := []string{direct, proxied, bare}
-	if s.frames {
-		most = []string{direct, proxied, framed, bare}
-	}
-	return slices.Concat(slices.Repeat(most, s.runs), slices.Repeat([]string{alone, copying}, s.runs))
+func turns(runs int) []string {
+	return slices.Concat(
+		slices.Repeat([]string{direct, proxied, bare}, runs),
+		slices.Repeat([]string{alone, copying}, runs))
 }
 
 // benchRepository is the n-th repository of a path: the paths share none, so
