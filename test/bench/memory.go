@@ -204,15 +204,6 @@ func past(storage, token string) (conns map[string]*grpc.ClientConn, helpers map
 	return conns, helpers, stop, nil
 }
 
-// spent is the processor time that the process of a path has used, 0 where there is none between.
-func (m *inMemory) spent(path string) (float64, error) {
-	pid, ok := m.pids[path]
-	if !ok {
-		return 0, nil
-	}
-	return cpuSeconds(pid)
-}
-
 // start starts a process that ends with the world.
 func (m *inMemory) start(args ...string) (addr string, err error) {
 	h, err := startSelf(args...)
