@@ -19,10 +19,7 @@ func besideUploadPack(ctx context.Context, to *server, request *gitalypb.SSHUplo
 	opened := make(chan *channel.ClientEnd)
 	over := make(chan struct{})
 	ctx, waiter := to.waiting.Expect(ctx, func(ctx context.Context, side *channel.ClientEnd) error {
-		select {
-		case opened <- side:
-		case <-over:
-		}
+		opened <- side // which is waited for until ended has its result
 		select {
 		case <-over:
 		case <-ctx.Done():
@@ -30,24 +27,23 @@ func besideUploadPack(ctx context.Context, to *server, request *gitalypb.SSHUplo
 		return nil
 	})
 	ended := make(chan error, 1) // one result, so that the goroutine never waits
-	end := func() error {
-		close(over)
-		err := <-ended
-		if side := waiter.Close(); err == nil {
-			return side
-		}
-		return err
-	}
 	go func() {
 		_, err := gitalypb.NewSSHServiceClient(to.beside).SSHUploadPackWithSidechannel(ctx, request)
+		// A server may end the call before the sidechannel that it has opened had its turn
+		// here: Close waits for it, so that what came through it is not lost.
+		if side := waiter.Close(); err == nil {
+			err = side
+		}
 		ended <- err
 	}()
 	select {
 	case err := <-ended:
-		ended <- err
-		return nil, end()
+		return nil, err
 	case side := <-opened:
-		return besideSession(side, end), nil
+		return besideSession(side, func() error {
+			close(over)
+			return <-ended
+		}), nil
 	}
 }
 

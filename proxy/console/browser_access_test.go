@@ -126,7 +126,9 @@ func TestBrowser_repairs(t *testing.T) {
 	p.Press("g", "q")
 	p.WaitText("main", "no jobs")
 	press := func(label string) {
-		p.Eval("[...document.querySelectorAll('main button')].find((b) => b.textContent === "+quoted(label)+").focus()", nil)
+		button := "[...document.querySelectorAll('main button')].find((b) => b.textContent === " + quoted(label) + ")"
+		p.Wait(button) // the page before has the texts of this one, too
+		p.Eval(button+".focus()", nil)
 		p.Press("Enter")
 	}
 	press("Search for missing repairs")
