@@ -164,6 +164,7 @@ func (p *proposer) commit(ctx context.Context, commands []state.Command) ([]stat
 		return nil, err
 	}
 	outcome := ErrNotProposed
+	var cause error
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		changed := p.appender.LeadershipChanged()
 		results, err := p.attempt(ctx, data, changed)
@@ -177,14 +178,17 @@ func (p *proposer) commit(ctx context.Context, commands []state.Command) ([]stat
 		if !isNotInLog(err) {
 			outcome = ErrUnknown
 		}
+		if cause == nil || ctx.Err() == nil { // an attempt that ends with ctx has nothing new to tell
+			cause = err
+		}
 		if p.pause(ctx, wait, changed) {
 			p.metrics.retries.Inc()
 			continue
 		}
 		if failure := p.guard.Failure(); failure != nil {
-			err = failure
+			cause = failure
 		}
-		return nil, fmt.Errorf("%w: %w", outcome, err)
+		return nil, fmt.Errorf("%w: %w", outcome, cause)
 	}
 }
 
