@@ -1,7 +1,6 @@
 package replicator
 
 import (
-	"cmp"
 	"log/slog"
 	"maps"
 	"slices"
@@ -103,7 +102,5 @@ func (a *alarms) clear(key state.Key) {
 func (a *alarms) list() []Alarm {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.SortedFunc(maps.Values(a.raised), func(x, y Alarm) int {
-		return cmp.Or(cmp.Compare(x.VirtualStorage, y.VirtualStorage), cmp.Compare(x.RelativePath, y.RelativePath))
-	})
+	return slices.SortedFunc(maps.Values(a.raised), func(x, y Alarm) int { return x.Compare(y.Key) })
 }

@@ -26,9 +26,9 @@ const (
 // may fail while Postgres is away, and may be repeated.
 type Catalogue interface {
 	// Add makes entries for the given repositories that have none.
-	Add(ctx context.Context, keys []queue.Key) error
+	Add(ctx context.Context, keys []state.Key) error
 	// Remove removes the entries of repositories.
-	Remove(ctx context.Context, keys []queue.Key) error
+	Remove(ctx context.Context, keys []state.Key) error
 	// Page returns the paths of a virtual storage's entries that come after one,
 	// at most limit, in the order of their bytes.
 	Page(ctx context.Context, virtualStorage, after string, limit int) ([]string, error)
@@ -109,16 +109,16 @@ func (c *cataloguer) take() (batch []state.Key) {
 // see makes the catalogue agree, for each repository, with its primary now, regardless
 // of the event that touched it.
 func (c *cataloguer) see(ctx context.Context, keys []state.Key) error {
-	var there, gone []queue.Key
+	var there, gone []state.Key
 	for _, key := range keys {
 		has, err := c.exists(ctx, key)
 		switch {
 		case err != nil:
 			about(c.log, key).Debug("a repository is not catalogued now", "err", err)
 		case has:
-			there = append(there, queue.Key(key))
+			there = append(there, key)
 		default:
-			gone = append(gone, queue.Key(key))
+			gone = append(gone, key)
 		}
 	}
 	return errors.Join(c.call(ctx, c.catalogue.Add, there), c.call(ctx, c.catalogue.Remove, gone))
@@ -136,7 +136,7 @@ func (c *cataloguer) exists(ctx context.Context, key state.Key) (bool, error) {
 }
 
 // call makes one call to the catalogue, unless there is nothing to say.
-func (c *cataloguer) call(ctx context.Context, change func(context.Context, []queue.Key) error, keys []queue.Key) error {
+func (c *cataloguer) call(ctx context.Context, change func(context.Context, []state.Key) error, keys []state.Key) error {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -188,13 +188,13 @@ func (c *cataloguer) compare(ctx context.Context, virtualStorage string) error {
 		return errNoPrimary
 	}
 	seen := newSieve()
-	page := make([]queue.Key, 0, cataloguePage)
+	page := make([]state.Key, 0, cataloguePage)
 	for path, err := range c.calls.walk(ctx, virtualStorage, primary.Name) {
 		if err != nil {
 			return err
 		}
 		seen.add(path)
-		if page = append(page, queue.Key{VirtualStorage: virtualStorage, RelativePath: path}); len(page) == cataloguePage {
+		if page = append(page, state.Key{VirtualStorage: virtualStorage, RelativePath: path}); len(page) == cataloguePage {
 			if err := c.turn(ctx, c.catalogue.Add, page); err != nil {
 				return err
 			}
@@ -217,7 +217,7 @@ func (c *cataloguer) compare(ctx context.Context, virtualStorage string) error {
 			}
 			key := state.Key{VirtualStorage: virtualStorage, RelativePath: path}
 			if has, err := c.exists(ctx, key); err == nil && !has && c.gone(ctx, key) {
-				page = append(page, queue.Key(key))
+				page = append(page, key)
 			}
 		}
 		if err := c.turn(ctx, c.catalogue.Remove, page); err != nil {
@@ -233,7 +233,7 @@ func (c *cataloguer) page(ctx context.Context, virtualStorage, after string) ([]
 }
 
 // turn carries one page of a comparison out, and rests.
-func (c *cataloguer) turn(ctx context.Context, change func(context.Context, []queue.Key) error, page []queue.Key) error {
+func (c *cataloguer) turn(ctx context.Context, change func(context.Context, []state.Key) error, page []state.Key) error {
 	if !c.leads() {
 		return errDeposed
 	}

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"praefect/fsm/state"
 	"praefect/replicator/cataloguetest"
-	"praefect/replicator/queue"
 )
 
 // cataloguing runs what keeps the catalogue, and nothing else of a replicator.
@@ -23,9 +23,9 @@ func (w *fixture) cataloguing(leads bool) (r *Replicator, stop func()) {
 
 // withCatalogue gives the fixture a catalogue.
 func (w *fixture) withCatalogue(paths ...string) *cataloguetest.Memory {
-	var keys []queue.Key
+	var keys []state.Key
 	for _, path := range paths {
-		keys = append(keys, queue.Key(key(path)))
+		keys = append(keys, key(path))
 	}
 	c := cataloguetest.NewMemory(keys...)
 	w.catalogue = c

@@ -172,11 +172,11 @@ func (r *reconciler) enqueue(ctx context.Context, page []queue.Request, all bool
 
 // without returns the repositories of a page that have no job.
 func (r *reconciler) without(ctx context.Context, page []queue.Request) ([]queue.Request, error) {
-	keys := make([]queue.Key, len(page))
+	keys := make([]state.Key, len(page))
 	for i := range page {
 		keys[i] = page[i].Key
 	}
-	var missing []queue.Key
+	var missing []state.Key
 	err := r.backlog.call(ctx, func(ctx context.Context) (err error) {
 		missing, err = r.backlog.queue.Missing(ctx, keys)
 		return err
@@ -229,8 +229,8 @@ func (r *reconciler) revive(ctx context.Context) error {
 }
 
 // only returns the requests for the keys.
-func only(requests []queue.Request, keys []queue.Key) []queue.Request {
-	wanted := make(map[queue.Key]bool, len(keys))
+func only(requests []queue.Request, keys []state.Key) []queue.Request {
+	wanted := make(map[state.Key]bool, len(keys))
 	for _, key := range keys {
 		wanted[key] = true
 	}

@@ -89,7 +89,7 @@ func New(deps Deps, cfg Config) *Replicator {
 		if p.Action == plan.Idle {
 			return queue.Request{}, false
 		}
-		req := queue.Request{Key: queue.Key(key), Reason: reason, Delay: min(max(p.Wait, repairer.backoffs.left(key)), waitLongest)}
+		req := queue.Request{Key: key, Reason: reason, Delay: min(max(p.Wait, repairer.backoffs.left(key)), waitLongest)}
 		if entry := view.Entry(key); entry != nil {
 			req.Targets = slices.Clone(entry.Behind)
 		}

@@ -71,7 +71,7 @@ func (r *Replicator) Verify(ctx context.Context, key state.Key) (found Verified,
 		return found, errNoCatalogue, nil
 	}
 	turn, err := bounded(ctx, r.cfg.QueueTimeout, func(ctx context.Context) (queue.Turn, error) {
-		return r.verifier.verifications.TurnOf(ctx, queue.Key(key))
+		return r.verifier.verifications.TurnOf(ctx, key)
 	})
 	if err != nil {
 		return found, err, nil

@@ -187,7 +187,7 @@ const (
 
 // verify verifies the repository of a turn and notes the result. Its error is that of the notes.
 func (v *verifier) verify(ctx context.Context, turn queue.Turn, pace plan.Pace, how thorough) (Verified, error) {
-	key := state.Key(turn.Key)
+	key := turn.Key
 	examining, cancel := context.WithTimeout(ctx, verifyBound)
 	found := v.examine(examining, key, how)
 	cancel()

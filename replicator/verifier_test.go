@@ -58,7 +58,7 @@ func (w *fixture) differences() (lines []string) {
 }
 
 func (w *fixture) verified(c *cataloguetest.Memory, path string) map[string]time.Time {
-	return c.Verified(queue.Key(key(path)))
+	return c.Verified(key(path))
 }
 
 // Every replica is verified within the interval, and at the pace of the interval: no burst at the
@@ -288,7 +288,7 @@ func TestVerifier_followsRequests(t *testing.T) {
 			must.Succeed(t, err)
 			return n
 		}
-		if _, err := c.Request(t.Context(), queue.Marked{Key: queue.Key{VirtualStorage: vsName}}); err != nil {
+		if _, err := c.Request(t.Context(), queue.Marked{Key: state.Key{VirtualStorage: vsName}}); err != nil {
 			t.Fatal(err)
 		}
 		wait(time.Hour)

@@ -43,7 +43,7 @@ func (r *Replicator) WaitingJob(job queue.Job) plan.Waiting {
 	if job.State == queue.InProgress {
 		return plan.Waiting{}
 	}
-	if w := r.Waiting(state.Key(job.Key)); w.Reason != "" {
+	if w := r.Waiting(job.Key); w.Reason != "" {
 		return w
 	}
 	if found := plan.Reason(job.WaitsFor); slices.Contains(met, found) {

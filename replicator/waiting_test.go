@@ -116,7 +116,7 @@ func TestWaiting_jobs(t *testing.T) {
 		{"failed", queue.Job{State: queue.Failed, NotBefore: due.Add(time.Hour), WaitsFor: string(plan.Failed)}, plan.Failed},
 		{"dead", queue.Job{State: queue.Dead, NotBefore: due.Add(-time.Hour), WaitsFor: string(plan.Failed)}, plan.Failed},
 	} {
-		row.job.Key = queue.Key(key("a.git"))
+		row.job.Key = key("a.git")
 		if got := r.WaitingJob(row.job); got.Reason != row.want {
 			t.Errorf("%s: waits for %+v, want %q", row.name, got, row.want)
 		}

@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"praefect/fsm/state"
 	"praefect/replicator/queue"
 )
 
@@ -181,7 +180,7 @@ func (w *worker) attempt(work context.Context, job queue.Job, stopped func() boo
 	defer func() { w.metrics.latency.WithLabelValues(changeUpdate).Observe(time.Since(began).Seconds()) }()
 	// Both times are of the queue's clock: when it was claimed, and due.
 	w.metrics.delay.WithLabelValues(changeUpdate).Observe(max(0, job.Updated.Sub(job.NotBefore)).Seconds())
-	return w.repair(work, repairRequest{key: state.Key(job.Key), stopped: stopped})
+	return w.repair(work, repairRequest{key: job.Key, stopped: stopped})
 }
 
 // jobOutcome is how the attempt at a job ended, in the queue's terms; random is

@@ -32,7 +32,7 @@ func (w *fixture) enqueue(t *testing.T, paths ...string) {
 	t.Helper()
 	requests := make([]queue.Request, len(paths))
 	for i, path := range paths {
-		requests[i].Key = queue.Key(key(path))
+		requests[i].Key = key(path)
 	}
 	must.Succeed(t, w.queue.Enqueue(t.Context(), requests))
 }

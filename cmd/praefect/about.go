@@ -48,12 +48,12 @@ func aboutRepositories(node info.Node, storages info.Storages, catalogue *postgr
 type numbers struct{ *postgres.Catalogue }
 
 func (n numbers) Ensure(ctx context.Context, key state.Key) (info.Repository, error) {
-	r, err := n.Catalogue.Ensure(ctx, queue.Key(key))
+	r, err := n.Catalogue.Ensure(ctx, key)
 	return numbered(r), err
 }
 
 func (n numbers) Find(ctx context.Context, key state.Key) (info.Repository, bool, error) {
-	r, found, err := n.Catalogue.Find(ctx, queue.Key(key))
+	r, found, err := n.Catalogue.Find(ctx, key)
 	return numbered(r), found, err
 }
 
@@ -63,7 +63,7 @@ func (n numbers) ByID(ctx context.Context, id int64) (info.Repository, bool, err
 }
 
 func (n numbers) MarkUnverified(ctx context.Context, key state.Key, storage string) (int64, error) {
-	return n.Catalogue.Request(ctx, queue.Marked{Key: queue.Key(key), Storage: storage})
+	return n.Catalogue.Request(ctx, queue.Marked{Key: key, Storage: storage})
 }
 
 func numbered(r postgres.Repository) info.Repository {

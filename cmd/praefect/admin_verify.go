@@ -61,7 +61,7 @@ func (v adminVerify) Verify(ctx context.Context, key state.Key) (admin.VerifyRes
 
 // Request implements admin.Verification.
 func (v adminVerify) Request(ctx context.Context, virtualStorage, storage string) (int64, error) {
-	return v.verifications.Request(ctx, queue.Marked{Key: queue.Key{VirtualStorage: virtualStorage}, Storage: storage})
+	return v.verifications.Request(ctx, queue.Marked{Key: state.Key{VirtualStorage: virtualStorage}, Storage: storage})
 }
 
 // Count implements admin.Verification.

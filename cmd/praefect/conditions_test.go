@@ -74,7 +74,7 @@ func TestStuckRepairs(t *testing.T) {
 	cluster.WrittenOnlyTo("a.git", "gitaly-1")
 	cluster.WrittenOnlyTo("b.git", "gitaly-1")
 	job := func(path string, attempt, failures int, s queue.State) queue.Job {
-		return queue.Job{Key: queue.Key{VirtualStorage: "default", RelativePath: path}, Attempt: attempt, Failures: failures, State: s}
+		return queue.Job{Key: state.Key{VirtualStorage: "default", RelativePath: path}, Attempt: attempt, Failures: failures, State: s}
 	}
 	for _, tc := range []struct {
 		name  string

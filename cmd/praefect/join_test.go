@@ -47,7 +47,7 @@ func (madeUp) WaitingJob(queue.Job) plan.Waiting {
 func TestAdminRepair(t *testing.T) {
 	jobs := queue.NewMemory(nil)
 	err := jobs.Enqueue(t.Context(), []queue.Request{{
-		Key: queue.Key{VirtualStorage: "default", RelativePath: "a.git"}, Targets: []string{"b", "c"}, Reason: "behind",
+		Key: state.Key{VirtualStorage: "default", RelativePath: "a.git"}, Targets: []string{"b", "c"}, Reason: "behind",
 	}})
 	must(t, err)
 	view, results := (&state.State{}).Apply(1, state.Batch{Version: state.CommandVersion, RequestID: "1", Commands: []state.Command{

@@ -14,9 +14,9 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 
 	"praefect/config"
+	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/replicator/postgres"
-	"praefect/replicator/queue"
 )
 
 const (
@@ -39,7 +39,7 @@ func (p *program) removeRepository() *cli.Command {
 			&cli.BoolFlag{Name: "apply", Usage: "remove it"},
 			&cli.BoolFlag{Name: "db-only", Usage: "remove nothing from the storages"}),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			key := queue.Key{VirtualStorage: cmd.String("virtual-storage"), RelativePath: cmd.String("relative-path")}
+			key := state.Key{VirtualStorage: cmd.String("virtual-storage"), RelativePath: cmd.String("relative-path")}
 			if cmd.Bool("db-only") {
 				return p.withDatabase(func(ctx context.Context, cmd *cli.Command, db *postgres.DB) error {
 					return p.removeEntry(ctx, postgres.NewCatalogue(db), key, cmd.Bool("apply"))
@@ -59,7 +59,7 @@ func (p *program) hint() error {
 		"or with -apply -db-only to remove it from the database alone.\n")
 }
 
-func (p *program) removeEntry(ctx context.Context, catalogue *postgres.Catalogue, key queue.Key, apply bool) error {
+func (p *program) removeEntry(ctx context.Context, catalogue *postgres.Catalogue, key state.Key, apply bool) error {
 	_, found, err := catalogue.Find(ctx, key)
 	switch {
 	case err != nil:
@@ -69,13 +69,13 @@ func (p *program) removeEntry(ctx context.Context, catalogue *postgres.Catalogue
 	case !apply:
 		return p.hint()
 	}
-	if err := catalogue.Remove(ctx, []queue.Key{key}); err != nil {
+	if err := catalogue.Remove(ctx, []state.Key{key}); err != nil {
 		return err
 	}
 	return p.print(key.RelativePath + " was removed from the database alone.\n")
 }
 
-func (p *program) removeEverywhere(ctx context.Context, cc *grpc.ClientConn, key queue.Key, apply bool) error {
+func (p *program) removeEverywhere(ctx context.Context, cc *grpc.ClientConn, key state.Key, apply bool) error {
 	calling, cancel := context.WithTimeout(ctx, instanceCallTimeout)
 	defer cancel()
 	_, err := gitalypb.NewPraefectInfoServiceClient(cc).GetRepositoryMetadata(calling, metadataByPath(key.VirtualStorage, key.RelativePath))
@@ -106,7 +106,7 @@ func (p *program) removeEverywhere(ctx context.Context, cc *grpc.ClientConn, key
 }
 
 // behind asks which storages have not removed their replica of a repository.
-func behind(ctx context.Context, client *admin.Client, key queue.Key) (left []string, err error) {
+func behind(ctx context.Context, client *admin.Client, key state.Key) (left []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, instanceDialTimeout)
 	defer cancel()
 	answer, err := client.Dataloss(ctx, admin.DatalossRequest{VirtualStorage: key.VirtualStorage, RelativePath: key.RelativePath})

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -193,6 +194,11 @@ const (
 type Key struct {
 	VirtualStorage string `json:"virtual_storage"`
 	RelativePath   string `json:"relative_path"`
+}
+
+// Compare orders keys by virtual storage, then path.
+func (k Key) Compare(other Key) int {
+	return cmp.Or(cmp.Compare(k.VirtualStorage, other.VirtualStorage), cmp.Compare(k.RelativePath, other.RelativePath))
 }
 
 // IntentKind says which operations may be under way under an intent.

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 )
@@ -74,7 +73,7 @@ func noteWish(list []Key, k Key, before, after *Entry) []Key {
 	if was == is {
 		return list
 	}
-	i, found := slices.BinarySearchFunc(list, k, compareKeys)
+	i, found := slices.BinarySearchFunc(list, k, Key.Compare)
 	switch {
 	case is && !found:
 		return slices.Insert(slices.Clone(list), i, k)
@@ -82,10 +81,6 @@ func noteWish(list []Key, k Key, before, after *Entry) []Key {
 		return slices.Delete(slices.Clone(list), i, i+1)
 	}
 	return list
-}
-
-func compareKeys(a, b Key) int {
-	return cmp.Or(cmp.Compare(a.VirtualStorage, b.VirtualStorage), cmp.Compare(a.RelativePath, b.RelativePath))
 }
 
 // checkWish checks I7 for a wish.

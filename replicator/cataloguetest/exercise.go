@@ -8,22 +8,22 @@ import (
 	"slices"
 	"testing"
 
-	"praefect/replicator/queue"
+	"praefect/fsm/state"
 )
 
 // Catalogue is replicator.Catalogue, whose tests could not import it otherwise.
 type Catalogue interface {
-	Add(ctx context.Context, keys []queue.Key) error
-	Remove(ctx context.Context, keys []queue.Key) error
+	Add(ctx context.Context, keys []state.Key) error
+	Remove(ctx context.Context, keys []state.Key) error
 	Page(ctx context.Context, virtualStorage, after string, limit int) ([]string, error)
 }
 
 // Exercise runs the suite on an empty catalogue.
 func Exercise(t *testing.T, c Catalogue) {
 	const vs = "default"
-	keys := func(paths ...string) (list []queue.Key) {
+	keys := func(paths ...string) (list []state.Key) {
 		for _, path := range paths {
-			list = append(list, queue.Key{VirtualStorage: vs, RelativePath: path})
+			list = append(list, state.Key{VirtualStorage: vs, RelativePath: path})
 		}
 		return list
 	}

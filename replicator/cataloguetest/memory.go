@@ -9,13 +9,14 @@ import (
 	"sync"
 	"time"
 
+	"praefect/fsm/state"
 	"praefect/replicator/queue"
 )
 
 // Memory is a catalogue in memory, which may be away.
 type Memory struct {
 	mu    sync.Mutex
-	lines map[queue.Key]*line
+	lines map[state.Key]*line
 	steps map[string]time.Time
 	last  int64
 	calls int
@@ -30,8 +31,8 @@ type line struct {
 }
 
 // NewMemory makes a catalogue with the repositories.
-func NewMemory(keys ...queue.Key) *Memory {
-	m := &Memory{lines: make(map[queue.Key]*line), steps: make(map[string]time.Time)}
+func NewMemory(keys ...state.Key) *Memory {
+	m := &Memory{lines: make(map[state.Key]*line), steps: make(map[string]time.Time)}
 	m.add(keys)
 	return m
 }
@@ -62,7 +63,7 @@ func (m *Memory) Paths() (paths []string) {
 }
 
 // Verified tells when the replicas of a repository were verified.
-func (m *Memory) Verified(key queue.Key) map[string]time.Time {
+func (m *Memory) Verified(key state.Key) map[string]time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if l := m.lines[key]; l != nil {
@@ -83,7 +84,7 @@ func (m *Memory) do(call func()) error {
 	return nil
 }
 
-func (m *Memory) add(keys []queue.Key) {
+func (m *Memory) add(keys []state.Key) {
 	for _, key := range keys {
 		if m.lines[key] == nil {
 			m.last++
@@ -93,10 +94,10 @@ func (m *Memory) add(keys []queue.Key) {
 }
 
 // Add implements Catalogue.
-func (m *Memory) Add(_ context.Context, keys []queue.Key) error { return m.do(func() { m.add(keys) }) }
+func (m *Memory) Add(_ context.Context, keys []state.Key) error { return m.do(func() { m.add(keys) }) }
 
 // Remove implements Catalogue.
-func (m *Memory) Remove(_ context.Context, keys []queue.Key) error {
+func (m *Memory) Remove(_ context.Context, keys []state.Key) error {
 	return m.do(func() {
 		for _, key := range keys {
 			delete(m.lines, key)
@@ -118,7 +119,7 @@ func (m *Memory) Page(_ context.Context, virtualStorage, after string, limit int
 	return paths, err
 }
 
-func (m *Memory) turn(key queue.Key) queue.Turn {
+func (m *Memory) turn(key state.Key) queue.Turn {
 	l := m.lines[key]
 	t := queue.Turn{ID: l.id, Key: key, Requested: l.lookedAt.IsZero(), Since: -time.Second}
 	if !t.Requested {
@@ -131,9 +132,9 @@ func (m *Memory) turn(key queue.Key) queue.Turn {
 }
 
 // of are the keys of a virtual storage, in their order of turns.
-func (m *Memory) of(virtualStorage string) []queue.Key {
-	keys := slices.DeleteFunc(slices.Collect(maps.Keys(m.lines)), func(k queue.Key) bool { return k.VirtualStorage != virtualStorage })
-	slices.SortFunc(keys, func(a, b queue.Key) int {
+func (m *Memory) of(virtualStorage string) []state.Key {
+	keys := slices.DeleteFunc(slices.Collect(maps.Keys(m.lines)), func(k state.Key) bool { return k.VirtualStorage != virtualStorage })
+	slices.SortFunc(keys, func(a, b state.Key) int {
 		x, y := m.lines[a], m.lines[b]
 		return cmp.Or(x.lookedAt.Compare(y.lookedAt), cmp.Compare(x.id, y.id))
 	})
@@ -151,9 +152,9 @@ func (m *Memory) Next(_ context.Context, virtualStorage string) (t queue.Turn, f
 }
 
 // TurnOf implements queue.Verifications.
-func (m *Memory) TurnOf(_ context.Context, key queue.Key) (t queue.Turn, err error) {
+func (m *Memory) TurnOf(_ context.Context, key state.Key) (t queue.Turn, err error) {
 	err = m.do(func() {
-		m.add([]queue.Key{key})
+		m.add([]state.Key{key})
 		t = m.turn(key)
 	})
 	return t, err

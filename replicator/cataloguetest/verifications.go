@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/fsm/state"
 	"praefect/replicator/queue"
 )
 
@@ -23,7 +24,7 @@ func ExerciseVerifications(t *testing.T, c Both) {
 			t.Fatal(err)
 		}
 	}
-	key := func(path string) queue.Key { return queue.Key{VirtualStorage: vs, RelativePath: path} }
+	key := func(path string) state.Key { return state.Key{VirtualStorage: vs, RelativePath: path} }
 	next := func(what, path string, requested bool, age time.Duration) queue.Turn {
 		t.Helper()
 		turn, found, err := c.Next(ctx, vs)
@@ -60,8 +61,8 @@ func ExerciseVerifications(t *testing.T, c Both) {
 		t.Errorf("of none: got %+v, %v", turn, err)
 	}
 	waiting("of none", time.Hour, 10, 0, 0)
-	for _, k := range []queue.Key{key("c.git"), key("b.git"), key("a.git"), {VirtualStorage: "other", RelativePath: "z.git"}} {
-		must(c.Add(ctx, []queue.Key{k}))
+	for _, k := range []state.Key{key("c.git"), key("b.git"), key("a.git"), {VirtualStorage: "other", RelativePath: "z.git"}} {
+		must(c.Add(ctx, []state.Key{k}))
 	}
 	if turn := next("at first", "c.git", false, 0); turn.Since >= 0 {
 		t.Errorf("before the first step: %+v", turn)
@@ -77,8 +78,8 @@ func ExerciseVerifications(t *testing.T, c Both) {
 	must(c.Note(ctx, turnOf("a.git"), queue.Looked{Verified: []string{"g1", "g2"}, Unverified: []string{"g3"}}))
 	taken := next("the next", "b.git", false, 20*time.Hour)
 
-	request(queue.Marked{Key: queue.Key{VirtualStorage: vs}, Storage: "g1"}, 3)
-	request(queue.Marked{Key: queue.Key{VirtualStorage: vs}}, 3)
+	request(queue.Marked{Key: state.Key{VirtualStorage: vs}, Storage: "g1"}, 3)
+	request(queue.Marked{Key: state.Key{VirtualStorage: vs}}, 3)
 	waiting("all", 15*time.Hour, 10, 3, 0)
 	must(c.Note(ctx, taken, queue.Looked{})) // it was taken before the request
 	waiting("all still", 15*time.Hour, 10, 3, 0)
@@ -98,6 +99,6 @@ func ExerciseVerifications(t *testing.T, c Both) {
 		t.Errorf("counted %d, %v, want 4", n, err)
 	}
 	gone := turnOf("new.git")
-	must(c.Remove(ctx, []queue.Key{key("new.git")}))
+	must(c.Remove(ctx, []state.Key{key("new.git")}))
 	must(c.Note(ctx, gone, queue.Looked{Verified: []string{"g1"}}))
 }

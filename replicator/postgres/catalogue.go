@@ -9,13 +9,14 @@ import (
 
 	"github.com/lib/pq"
 
+	"praefect/fsm/state"
 	"praefect/replicator/queue"
 )
 
 // Repository is an entry of the catalogue.
 type Repository struct {
 	ID int64
-	queue.Key
+	state.Key
 	// Verified is when the replica on each storage was last found as it should be; one that is not here is unverified.
 	Verified map[string]time.Time
 }
@@ -29,8 +30,8 @@ type Catalogue struct{ db *DB }
 func NewCatalogue(db *DB) *Catalogue { return &Catalogue{db: db} }
 
 // Ensure returns the entry of a repository, and makes one if there is none.
-func (c *Catalogue) Ensure(ctx context.Context, key queue.Key) (Repository, error) {
-	if err := key.Valid(); err != nil {
+func (c *Catalogue) Ensure(ctx context.Context, key state.Key) (Repository, error) {
+	if err := queue.ValidKey(key); err != nil {
 		return Repository{}, fmt.Errorf("enter a repository: %w", err)
 	}
 	found, err := served(ctx, c.db, func(ctx context.Context, tx *sql.Tx, _ bool) ([]Repository, error) {
@@ -38,7 +39,7 @@ func (c *Catalogue) Ensure(ctx context.Context, key queue.Key) (Repository, erro
 		if err != nil || len(found) > 0 {
 			return found, err
 		}
-		if err := addRepositories(ctx, tx, []queue.Key{key}); err != nil {
+		if err := addRepositories(ctx, tx, []state.Key{key}); err != nil {
 			return nil, err
 		}
 		return queryRepositories(ctx, tx, repositoryByPathSQL, key.VirtualStorage, key.RelativePath)
@@ -53,8 +54,8 @@ func (c *Catalogue) Ensure(ctx context.Context, key queue.Key) (Repository, erro
 }
 
 // Find returns the entry of a repository, if there is one.
-func (c *Catalogue) Find(ctx context.Context, key queue.Key) (r Repository, found bool, err error) {
-	if key.Valid() != nil {
+func (c *Catalogue) Find(ctx context.Context, key state.Key) (r Repository, found bool, err error) {
+	if queue.ValidKey(key) != nil {
 		return Repository{}, false, nil // it could never be entered
 	}
 	return c.one(ctx, repositoryByPathSQL, key.VirtualStorage, key.RelativePath)
@@ -76,21 +77,21 @@ func (c *Catalogue) one(ctx context.Context, statement string, args ...any) (Rep
 }
 
 // Add makes entries for the repositories that have none.
-func (c *Catalogue) Add(ctx context.Context, keys []queue.Key) error {
+func (c *Catalogue) Add(ctx context.Context, keys []state.Key) error {
 	return c.inBatches(ctx, "enter", keys, addRepositories)
 }
 
 // Remove removes the entries of repositories.
-func (c *Catalogue) Remove(ctx context.Context, keys []queue.Key) error {
-	return c.inBatches(ctx, "remove", keys, func(ctx context.Context, tx *sql.Tx, batch []queue.Key) error {
+func (c *Catalogue) Remove(ctx context.Context, keys []state.Key) error {
+	return c.inBatches(ctx, "remove", keys, func(ctx context.Context, tx *sql.Tx, batch []state.Key) error {
 		_, err := tx.ExecContext(ctx, removeRepositoriesSQL, columnsOf(batch)...)
 		return err
 	})
 }
 
 // inBatches changes entries; doing so twice is the same as once. Keys that could never be entered are left out.
-func (c *Catalogue) inBatches(ctx context.Context, what string, keys []queue.Key, change func(context.Context, *sql.Tx, []queue.Key) error) error {
-	valid := slices.DeleteFunc(slices.Clone(keys), func(key queue.Key) bool { return key.Valid() != nil })
+func (c *Catalogue) inBatches(ctx context.Context, what string, keys []state.Key, change func(context.Context, *sql.Tx, []state.Key) error) error {
+	valid := slices.DeleteFunc(slices.Clone(keys), func(key state.Key) bool { return queue.ValidKey(key) != nil })
 	for batch := range slices.Chunk(valid, queue.MaxBatch) {
 		err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error { return change(ctx, tx, batch) })
 		if err != nil {
@@ -115,13 +116,13 @@ func (c *Catalogue) paths(ctx context.Context, virtualStorage, statement string,
 	return paths, tried(err, "list the repositories of %q", virtualStorage)
 }
 
-func addRepositories(ctx context.Context, tx *sql.Tx, keys []queue.Key) error {
+func addRepositories(ctx context.Context, tx *sql.Tx, keys []state.Key) error {
 	_, err := tx.ExecContext(ctx, addRepositoriesSQL, columnsOf(keys)...)
 	return err
 }
 
 // columnsOf are keys as a statement takes them: two arrays.
-func columnsOf(keys []queue.Key) []any {
+func columnsOf(keys []state.Key) []any {
 	virtualStorages, paths := make([]string, len(keys)), make([]string, len(keys))
 	for i, key := range keys {
 		virtualStorages[i], paths[i] = key.VirtualStorage, key.RelativePath

@@ -13,13 +13,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/lib/pq"
 
+	"praefect/fsm/state"
 	"praefect/replicator/cataloguetest"
 	"praefect/replicator/queue"
 	"praefect/test/must"
 )
 
-func repository(path string) queue.Key {
-	return queue.Key{VirtualStorage: storage, RelativePath: path}
+func repository(path string) state.Key {
+	return state.Key{VirtualStorage: storage, RelativePath: path}
 }
 
 func TestCatalogue_givesEachRepositoryOneNumber(t *testing.T) {
@@ -44,7 +45,7 @@ func TestCatalogue_givesEachRepositoryOneNumber(t *testing.T) {
 		}
 	}
 	// A repository of the same path that comes later is another one.
-	must.Succeed(t, c.Remove(t.Context(), []queue.Key{repository("a.git"), repository("none.git")}))
+	must.Succeed(t, c.Remove(t.Context(), []state.Key{repository("a.git"), repository("none.git")}))
 	if _, found, err := c.ByID(t.Context(), first.ID); found || err != nil {
 		t.Errorf("after its removal: got %v, %v", found, err)
 	}
@@ -78,11 +79,11 @@ func TestCatalogue_isEnteredByManyAtOnce(t *testing.T) {
 
 func TestCatalogue_addsWhatIsMissingInPages(t *testing.T) {
 	c := NewCatalogue(migrated(t, newDatabase(t), Config{}))
-	var keys []queue.Key
+	var keys []state.Key
 	for n := range queue.MaxBatch + 5 {
 		keys = append(keys, repository(fmt.Sprintf("%04d.git", n)))
 	}
-	keys = append(keys, queue.Key{VirtualStorage: "other", RelativePath: "b.git"}, queue.Key{RelativePath: "\x00"})
+	keys = append(keys, state.Key{VirtualStorage: "other", RelativePath: "b.git"}, state.Key{RelativePath: "\x00"})
 	must.Succeed(t, c.Add(t.Context(), keys[:3]))
 	before, err := c.Ensure(t.Context(), keys[2])
 	must.Succeed(t, err)
@@ -126,7 +127,7 @@ func TestCatalogue_markUnverified(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	ids := make(map[string]int64)
 	verify := func() {
-		for _, key := range []queue.Key{repository("a.git"), repository("b.git"), {VirtualStorage: "other", RelativePath: "a.git"}} {
+		for _, key := range []state.Key{repository("a.git"), repository("b.git"), {VirtualStorage: "other", RelativePath: "a.git"}} {
 			r, err := c.Ensure(t.Context(), key)
 			must.Succeed(t, err)
 			ids[key.VirtualStorage+"/"+key.RelativePath] = r.ID
@@ -147,9 +148,9 @@ func TestCatalogue_markUnverified(t *testing.T) {
 			map[string]map[string]time.Time{"default/a.git": {}, "default/b.git": both, "other/a.git": both}},
 		{"one repository on a storage", queue.Marked{Key: repository("a.git"), Storage: "gitaly-2"}, 1,
 			map[string]map[string]time.Time{"default/a.git": {"gitaly-1": at}, "default/b.git": both, "other/a.git": both}},
-		{"a virtual storage", queue.Marked{Key: queue.Key{VirtualStorage: "default"}}, 2,
+		{"a virtual storage", queue.Marked{Key: state.Key{VirtualStorage: "default"}}, 2,
 			map[string]map[string]time.Time{"default/a.git": {}, "default/b.git": {}, "other/a.git": both}},
-		{"a storage", queue.Marked{Key: queue.Key{VirtualStorage: "default"}, Storage: "gitaly-2"}, 2,
+		{"a storage", queue.Marked{Key: state.Key{VirtualStorage: "default"}, Storage: "gitaly-2"}, 2,
 			map[string]map[string]time.Time{"default/a.git": {"gitaly-1": at}, "default/b.git": {"gitaly-1": at}, "other/a.git": both}},
 		{"none", queue.Marked{Key: repository("none.git")}, 0,
 			map[string]map[string]time.Time{"default/a.git": both, "default/b.git": both, "other/a.git": both}},
@@ -176,8 +177,8 @@ func TestCatalogue_isUnavailableWithoutItsTables(t *testing.T) {
 	for name, call := range map[string]func(context.Context) error{
 		"ensure":  func(ctx context.Context) error { _, err := c.Ensure(ctx, repository("a.git")); return err },
 		"find":    func(ctx context.Context) error { _, _, err := c.Find(ctx, repository("a.git")); return err },
-		"add":     func(ctx context.Context) error { return c.Add(ctx, []queue.Key{repository("a.git")}) },
-		"remove":  func(ctx context.Context) error { return c.Remove(ctx, []queue.Key{repository("a.git")}) },
+		"add":     func(ctx context.Context) error { return c.Add(ctx, []state.Key{repository("a.git")}) },
+		"remove":  func(ctx context.Context) error { return c.Remove(ctx, []state.Key{repository("a.git")}) },
 		"page":    func(ctx context.Context) error { _, err := c.Page(ctx, storage, "", 1); return err },
 		"next":    func(ctx context.Context) error { _, _, err := c.Next(ctx, storage); return err },
 		"turn":    func(ctx context.Context) error { _, err := c.TurnOf(ctx, repository("a.git")); return err },
@@ -200,7 +201,7 @@ func TestCatalogue_usesItsIndexes(t *testing.T) {
 	must.Succeed(t, err)
 	_, err = db.pool.ExecContext(t.Context(), "analyze praefect_raft.repositories")
 	must.Succeed(t, err)
-	some := []queue.Key{repository("5.git"), repository("new.git")}
+	some := []state.Key{repository("5.git"), repository("new.git")}
 	for name, s := range map[string]struct {
 		sql  string
 		args []any

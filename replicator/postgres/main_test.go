@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"praefect/fsm/state"
 	"praefect/replicator/queue"
 	"praefect/test/must"
 	pgtest "praefect/test/postgres"
@@ -69,7 +70,7 @@ const storage = "default"
 func requests(paths ...string) []queue.Request {
 	list := make([]queue.Request, len(paths))
 	for i, path := range paths {
-		list[i] = queue.Request{Key: queue.Key{VirtualStorage: storage, RelativePath: path}}
+		list[i] = queue.Request{Key: state.Key{VirtualStorage: storage, RelativePath: path}}
 	}
 	return list
 }

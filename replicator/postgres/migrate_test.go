@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"praefect/fsm/state"
 	"praefect/replicator/queue"
 	"praefect/test/must"
 )
@@ -104,7 +105,7 @@ func TestDB_migrateBehindPgBouncer(t *testing.T) {
 		}
 		for _, db := range dbs { // and the queue works
 			q := NewQueue(db)
-			must.Succeed(t, q.Enqueue(t.Context(), []queue.Request{{Key: queue.Key{VirtualStorage: "default", RelativePath: "a.git"}}}))
+			must.Succeed(t, q.Enqueue(t.Context(), []queue.Request{{Key: state.Key{VirtualStorage: "default", RelativePath: "a.git"}}}))
 		}
 		jobs, err := NewQueue(dbs[0]).Dequeue(t.Context(), queue.Claim{VirtualStorage: "default", Limit: 10, Worker: "w", Lease: time.Minute})
 		if err != nil || len(jobs) != 1 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"praefect/fsm/state"
 	"praefect/replicator/queue"
 )
 
@@ -41,8 +42,8 @@ func (q *Queue) Depth(ctx context.Context, limit int) ([]queue.Depth, error) {
 }
 
 // Missing implements queue.Queue.
-func (q *Queue) Missing(ctx context.Context, keys []queue.Key) ([]queue.Key, error) {
-	var missing []queue.Key
+func (q *Queue) Missing(ctx context.Context, keys []state.Key) ([]state.Key, error) {
+	var missing []state.Key
 	for batch := range slices.Chunk(keys, queue.MaxBatch) {
 		some, err := q.missing(ctx, batch)
 		if err != nil {
@@ -53,14 +54,14 @@ func (q *Queue) Missing(ctx context.Context, keys []queue.Key) ([]queue.Key, err
 	return missing, nil
 }
 
-func (q *Queue) missing(ctx context.Context, keys []queue.Key) ([]queue.Key, error) {
+func (q *Queue) missing(ctx context.Context, keys []state.Key) ([]state.Key, error) {
 	virtualStorages, paths := make([]string, len(keys)), make([]string, len(keys))
 	for i, key := range keys {
-		if key.Valid() == nil { // what could never be stored is looked up as the empty key, which has no job
+		if queue.ValidKey(key) == nil { // what could never be stored is looked up as the empty key, which has no job
 			virtualStorages[i], paths[i] = key.VirtualStorage, key.RelativePath
 		}
 	}
-	return fetch(ctx, q.db, func(row *sql.Rows, key *queue.Key) error {
+	return fetch(ctx, q.db, func(row *sql.Rows, key *state.Key) error {
 		var nth int
 		if err := row.Scan(&nth); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"praefect/fsm/state"
 	"praefect/replicator/queue"
 )
 
@@ -17,7 +18,7 @@ func (c *Catalogue) Next(ctx context.Context, virtualStorage string) (t queue.Tu
 }
 
 // TurnOf implements queue.Verifications.
-func (c *Catalogue) TurnOf(ctx context.Context, key queue.Key) (queue.Turn, error) {
+func (c *Catalogue) TurnOf(ctx context.Context, key state.Key) (queue.Turn, error) {
 	if _, err := c.Ensure(ctx, key); err != nil {
 		return queue.Turn{}, err
 	}

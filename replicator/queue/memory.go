@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"praefect/fsm/state"
 )
 
 // Operation names a method of a Queue to a Fault.
@@ -35,15 +37,15 @@ type Memory struct {
 	fault Fault // nil: none
 
 	mu     sync.Mutex
-	lastID int64        // guarded by mu
-	jobs   map[Key]*Job // guarded by mu
+	lastID int64              // guarded by mu
+	jobs   map[state.Key]*Job // guarded by mu
 }
 
 var _ Queue = (*Memory)(nil)
 
 // NewMemory returns an empty queue. A fault, if not nil, is asked before each call; it must be safe for concurrent use.
 func NewMemory(fault Fault) *Memory {
-	return &Memory{fault: fault, jobs: make(map[Key]*Job)}
+	return &Memory{fault: fault, jobs: make(map[state.Key]*Job)}
 }
 
 // do runs one call under the lock, unless the context or the fault prevents it.

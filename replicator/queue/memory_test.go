@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"praefect/fsm/state"
 	"praefect/replicator/queue"
 	"praefect/replicator/queue/queuetest"
 )
@@ -16,7 +17,7 @@ func TestMemory_contract(t *testing.T) {
 
 func TestMemory_faults(t *testing.T) {
 	lost := errors.Join(queue.ErrUnavailable, queue.ErrOutcomeUnknown)
-	request := []queue.Request{{Key: queue.Key{VirtualStorage: "default", RelativePath: "a.git"}}}
+	request := []queue.Request{{Key: state.Key{VirtualStorage: "default", RelativePath: "a.git"}}}
 	for name, row := range map[string]struct {
 		apply bool
 		err   error
@@ -51,7 +52,7 @@ func TestMemory_keepsTheClockOfABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := queue.NewMemory(nil)
 		claim := queue.Claim{VirtualStorage: "default", Worker: "w", Limit: 1, Lease: time.Minute}
-		key := queue.Key{VirtualStorage: "default", RelativePath: "a.git"}
+		key := state.Key{VirtualStorage: "default", RelativePath: "a.git"}
 		if err := m.Enqueue(t.Context(), []queue.Request{{Key: key, Delay: time.Hour}}); err != nil {
 			t.Fatal(err)
 		}

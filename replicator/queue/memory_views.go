@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"praefect/fsm/state"
 )
 
 // List implements Queue.
@@ -63,8 +65,8 @@ func (m *Memory) Drop(ctx context.Context, filter DropFilter) (n int, err error)
 }
 
 // Missing implements Queue.
-func (m *Memory) Missing(ctx context.Context, keys []Key) ([]Key, error) {
-	var missing []Key
+func (m *Memory) Missing(ctx context.Context, keys []state.Key) ([]state.Key, error) {
+	var missing []state.Key
 	err := m.do(ctx, OpMissing, func(time.Time) error {
 		for _, key := range keys {
 			if _, exists := m.jobs[key]; !exists {

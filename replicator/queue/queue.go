@@ -10,13 +10,9 @@ import (
 	"context"
 	"fmt"
 	"time"
-)
 
-// Key names the repository that a job points to, as clients name it.
-type Key struct {
-	VirtualStorage string
-	RelativePath   string
-}
+	"praefect/fsm/state"
+)
 
 // State is where a stored job stands. A completed job has no state: it is removed.
 type State string
@@ -34,7 +30,7 @@ const (
 // out the needs of that moment.
 type Job struct {
 	ID int64 // rises with the age of the job; never used twice
-	Key
+	state.Key
 	Targets       []string // storages that were behind when the job was made: for display
 	Reason        string   // why the job was made: for display
 	CorrelationID string   // of the request that made it: for the logs
@@ -64,7 +60,7 @@ type Attempt struct {
 
 // Request asks for a job.
 type Request struct {
-	Key
+	state.Key
 	Targets       []string
 	Reason        string
 	CorrelationID string
@@ -184,5 +180,5 @@ type Queue interface {
 
 	// Missing returns the keys that have no job at all, in the order given. A dead job counts as
 	// one: it is up to Retry.
-	Missing(ctx context.Context, keys []Key) ([]Key, error)
+	Missing(ctx context.Context, keys []state.Key) ([]state.Key, error)
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"praefect/fsm/state"
 )
 
 // maxKeyBytes bounds a virtual storage's name and a relative path together: a Postgres index takes some 2,700 bytes.
@@ -17,9 +19,9 @@ const maxKeyBytes = 2048
 // maxTextBytes bounds the texts that are stored for display.
 const maxTextBytes = 2048
 
-// Valid returns an error that matches ErrInvalid if no implementation need store the key: a part is empty, is no text,
+// ValidKey returns an error that matches ErrInvalid if no implementation need store the key: a part is empty, is no text,
 // or is too long.
-func (k Key) Valid() error {
+func ValidKey(k state.Key) error {
 	switch {
 	case k.VirtualStorage == "" || k.RelativePath == "":
 		return fmt.Errorf("%w: key %q, %q has an empty part", ErrInvalid, k.VirtualStorage, k.RelativePath)
@@ -29,11 +31,6 @@ func (k Key) Valid() error {
 		return fmt.Errorf("%w: key %q, %.40q… has more than %d bytes", ErrInvalid, k.VirtualStorage, k.RelativePath, maxKeyBytes)
 	}
 	return nil
-}
-
-// Compare orders keys by virtual storage, then path. Several jobs are always locked in this order.
-func (k Key) Compare(other Key) int {
-	return cmp.Or(cmp.Compare(k.VirtualStorage, other.VirtualStorage), cmp.Compare(k.RelativePath, other.RelativePath))
 }
 
 // Valid returns an error that matches ErrInvalid if a field is not set.
@@ -52,13 +49,14 @@ func LeaseValid(lease time.Duration) error {
 	return nil
 }
 
-// Prepare is how implementations take requests: the valid ones in the order of their keys, one for each key (the one
+// Prepare is how implementations take requests: the valid ones in the order of their keys, in which several jobs are
+// always locked, one for each key (the one
 // that is due first), with texts that can be stored; and an error that names the others.
 func Prepare(requests []Request) ([]Request, error) {
 	var refused []error
 	valid := make([]Request, 0, len(requests))
 	for _, r := range requests {
-		if err := r.Valid(); err != nil {
+		if err := ValidKey(r.Key); err != nil {
 			refused = append(refused, err)
 			continue
 		}

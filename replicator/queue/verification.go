@@ -3,12 +3,14 @@ package queue
 import (
 	"context"
 	"time"
+
+	"praefect/fsm/state"
 )
 
 // Turn is a repository whose turn it is to be verified.
 type Turn struct {
 	ID int64
-	Key
+	state.Key
 	// Requested tells that an operator or a client asked for it.
 	Requested bool
 	// Age is how long ago it was last looked at; 0 if it is requested.
@@ -28,7 +30,7 @@ type Looked struct {
 // Marked names repositories to be verified: one, if it has a path, or all of a virtual storage. Storage limits to one
 // storage the replicas of which it is forgotten when they were verified; "" is all.
 type Marked struct {
-	Key
+	state.Key
 	Storage string
 }
 
@@ -40,7 +42,7 @@ type Verifications interface {
 	// the catalogue has none.
 	Next(ctx context.Context, virtualStorage string) (t Turn, found bool, err error)
 	// TurnOf returns the turn of one repository, and enters it into the catalogue if it is not there.
-	TurnOf(ctx context.Context, key Key) (Turn, error)
+	TurnOf(ctx context.Context, key state.Key) (Turn, error)
 	// Note notes the results of a turn. A repository that was requested after the turn began stays
 	// requested.
 	Note(ctx context.Context, t Turn, l Looked) error

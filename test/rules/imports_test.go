@@ -69,7 +69,7 @@ func TestImports_pureCore(t *testing.T) {
 		"praefect/proxy/admin/adminpb":      {},
 		"praefect/fsm/wire":                 {},
 		"praefect/proxy/console":            {"praefect/fsm/state", "praefect/proxy/admin"},
-		"praefect/replicator/queue":         {},
+		"praefect/replicator/queue":         {"praefect/fsm/state"},
 		"praefect/consensus/member":         {},
 		"praefect/consensus/setup":          {"praefect/consensus/lease", "praefect/consensus/member", "praefect/consensus/peer"},
 		"praefect/consensus/store":          {"praefect/fsm", "praefect/fsm/state", "praefect/consensus/setup"},

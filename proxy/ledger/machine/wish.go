@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -50,9 +49,7 @@ func (is *intents) heed() {
 // wishKeys are the repositories of wishes in their order, so that the same events give the
 // same effects.
 func (is *intents) wishKeys() []state.Key {
-	return slices.SortedFunc(maps.Keys(is.wishes), func(a, b state.Key) int {
-		return cmp.Or(cmp.Compare(a.VirtualStorage, b.VirtualStorage), cmp.Compare(a.RelativePath, b.RelativePath))
-	})
+	return slices.SortedFunc(maps.Keys(is.wishes), state.Key.Compare)
 }
 
 // stands tells whether the view still has the wish.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"praefect/fsm/state"
 	"praefect/replicator/queue"
 )
 
@@ -121,7 +122,7 @@ func claiming() behaviours {
 			_, retry := h.Retry(ctx, queue.RetryFilter{})
 			_, list := h.List(ctx, queue.ListFilter{})
 			_, depth := h.Depth(ctx, 0)
-			_, missing := h.Missing(ctx, []queue.Key{job.Key})
+			_, missing := h.Missing(ctx, []state.Key{job.Key})
 			for name, err := range map[string]error{
 				"enqueue":   h.Enqueue(ctx, []queue.Request{{Key: key("b.git")}}),
 				"ack":       h.Acknowledge(ctx, job.Current(), queue.Complete()),

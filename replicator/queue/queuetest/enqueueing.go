@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"praefect/fsm/state"
 	"praefect/replicator/queue"
 )
 
@@ -34,7 +35,7 @@ func enqueueing() behaviours {
 		},
 
 		"enqueue tells virtual storages apart": func(h *harness) {
-			other := queue.Key{VirtualStorage: "other", RelativePath: "a.git"}
+			other := state.Key{VirtualStorage: "other", RelativePath: "a.git"}
 			h.must(h.Enqueue(h.Context(), []queue.Request{{Key: key("a.git")}, {Key: other}}))
 			if n := len(h.all()); n != 2 {
 				h.Errorf("got %d jobs, want 2", n)
@@ -91,7 +92,7 @@ func enqueueing() behaviours {
 		},
 
 		"enqueue leaves out invalid requests and names them": func(h *harness) {
-			for name, bad := range map[string]queue.Key{
+			for name, bad := range map[string]state.Key{
 				"empty path":            {VirtualStorage: storage},
 				"empty virtual storage": {RelativePath: "a.git"},
 				"NUL":                   key("a\x00.git"),

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"praefect/fsm/state"
 	"praefect/replicator/queue"
 )
 
@@ -50,7 +51,7 @@ func (h *harness) check() {
 	if h.Failed() {
 		return
 	}
-	paths := make(map[queue.Key]bool)
+	paths := make(map[state.Key]bool)
 	counts := make(map[queue.Depth]int)
 	var last int64
 	for _, job := range h.all() {
@@ -129,7 +130,7 @@ func (h *harness) none() {
 	}
 }
 
-func key(path string) queue.Key { return queue.Key{VirtualStorage: storage, RelativePath: path} }
+func key(path string) state.Key { return state.Key{VirtualStorage: storage, RelativePath: path} }
 
 // enqueue asks for a job that is due at once for each path.
 func (h *harness) enqueue(paths ...string) {

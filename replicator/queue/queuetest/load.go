@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"praefect/fsm/state"
 	"praefect/replicator/queue"
 )
 
@@ -66,7 +67,7 @@ func enqueueNumbers(ctx context.Context, q queue.Queue, virtualStorage, prefix s
 	requests := make([]queue.Request, 0, queue.MaxBatch)
 	for i := range n {
 		path := fmt.Sprintf("@hashed/%s/%07d.git", prefix, i)
-		requests = append(requests, queue.Request{Key: queue.Key{VirtualStorage: virtualStorage, RelativePath: path}})
+		requests = append(requests, queue.Request{Key: state.Key{VirtualStorage: virtualStorage, RelativePath: path}})
 		if len(requests) < queue.MaxBatch && i < n-1 {
 			continue
 		}

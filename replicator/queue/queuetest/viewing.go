@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"praefect/fsm/state"
 	"praefect/replicator/queue"
 )
 
@@ -15,7 +16,7 @@ func (h *harness) populate() {
 	h.ack(h.claim("failed.git").Current(), queue.Fail(long, nil))
 	h.claim("running.git")
 	h.enqueue("ready.git")
-	h.must(h.Enqueue(h.Context(), []queue.Request{{Key: queue.Key{VirtualStorage: "other", RelativePath: "ready.git"}}}))
+	h.must(h.Enqueue(h.Context(), []queue.Request{{Key: state.Key{VirtualStorage: "other", RelativePath: "ready.git"}}}))
 }
 
 func viewing() behaviours {
@@ -108,24 +109,24 @@ func viewing() behaviours {
 
 		"missing tells which keys have no job": func(h *harness) {
 			h.populate()
-			absent, other := key("absent.git"), queue.Key{VirtualStorage: "other", RelativePath: "dead.git"}
+			absent, other := key("absent.git"), state.Key{VirtualStorage: "other", RelativePath: "dead.git"}
 			bad := key("a\x00.git")
-			got, err := h.Missing(h.Context(), []queue.Key{
+			got, err := h.Missing(h.Context(), []state.Key{
 				other, key("dead.git"), key("failed.git"), absent, bad, key("running.git"), key("ready.git"),
 			})
 			h.must(err)
-			h.equal("missing", []queue.Key{other, absent, bad}, got)
+			h.equal("missing", []state.Key{other, absent, bad}, got)
 		},
 
 		"missing takes more than a batch": func(h *harness) {
 			h.enqueue(pathNumber(queue.MaxBatch + 5))
-			var keys []queue.Key
+			var keys []state.Key
 			for i := range 2*queue.MaxBatch + 1 {
 				keys = append(keys, key(pathNumber(i)))
 			}
 			got, err := h.Missing(h.Context(), keys)
 			h.must(err)
-			want := append(append([]queue.Key(nil), keys[:queue.MaxBatch+5]...), keys[queue.MaxBatch+6:]...)
+			want := append(append([]state.Key(nil), keys[:queue.MaxBatch+5]...), keys[queue.MaxBatch+6:]...)
 			h.equal("missing", want, got, cmpopts.EquateEmpty())
 		},
 	}
