@@ -42,8 +42,12 @@ func (h *handlers) FindCommit(ctx context.Context, req *gitalypb.FindCommitReque
 
 // findCommit returns the commit that a revision leads to, nil for none.
 func (h *handlers) findCommit(ctx context.Context, repo *repository, revision string) (*gitalypb.GitCommit, error) {
+	name := revision + "^{commit}"
+	if commit, ok := h.catFiles.commit(ctx, repo, name); ok {
+		return commit, nil
+	}
 	var found *gitalypb.GitCommit
-	err := repo.eachCommit(ctx, strings.NewReader(revision+"^{commit}\n"), func(commit *gitalypb.GitCommit) error {
+	err := repo.eachCommit(ctx, strings.NewReader(name+"\n"), func(commit *gitalypb.GitCommit) error {
 		found = commit
 		return nil
 	})

@@ -35,8 +35,10 @@ func TestServer_votesWithGit(t *testing.T) {
 	gitalytest.ExerciseGitVotes(t, newSubject)
 }
 
-func newSubject(t *testing.T) gitalytest.Subject {
-	f := start(t)
+func newSubject(t *testing.T) gitalytest.Subject { return start(t).subject() }
+
+// subject is the server as the suites want it.
+func (f *fixture) subject() gitalytest.Subject {
 	return gitalytest.Subject{
 		Conn:    f.conn,
 		Address: f.address,

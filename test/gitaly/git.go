@@ -87,8 +87,8 @@ func (g *git) run(ctx context.Context, c command) error {
 	return hooks.end(g.start(ctx, c))
 }
 
-// start runs git without minding its hooks.
-func (g *git) start(ctx context.Context, c command) error {
+// process is the process of a command, not started yet, without its input and output.
+func (g *git) process(ctx context.Context, c command) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, g.program, c.arguments()...)
 	cmd.Dir = c.repo.storage.dir
 	cmd.Env = append(environment(), c.env...)
@@ -97,6 +97,16 @@ func (g *git) start(ctx context.Context, c command) error {
 		cmd.Dir = c.repo.path
 		cmd.Env = append(environment(), append(c.env, "GIT_DIR=.")...)
 	}
+	cmd.ExtraFiles = append([]*os.File{c.repo.storage.lock}, c.pass...)
+	// A group of its own, so that the processes that git starts end with it. Should this
+	// process be killed, the kernel tells git to end.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	return cmd
+}
+
+// start runs git without minding its hooks.
+func (g *git) start(ctx context.Context, c command) error {
+	cmd := g.process(ctx, c)
 	if vote.Fills(c.repo.place().Faults, c.repo.relative()) {
 		cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", withoutSpace}, cmd.Args...)
 	}
@@ -107,10 +117,6 @@ func (g *git) start(ctx context.Context, c command) error {
 	if c.stderr != nil {
 		cmd.Stderr = io.MultiWriter(said, c.stderr)
 	}
-	cmd.ExtraFiles = append([]*os.File{c.repo.storage.lock}, c.pass...)
-	// A group of its own, so that the processes that git starts end with it. Should this
-	// process be killed, the kernel tells git to end.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	var repeat *time.Timer // written by Cancel, which has ended when Wait has
 	killed := false        // likewise
 	cmd.Cancel = func() error {

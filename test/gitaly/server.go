@@ -21,6 +21,7 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
 
+	"praefect/proxy/method"
 	"praefect/test/gitaly/internal/wire"
 )
 
@@ -50,6 +51,9 @@ type Config struct {
 	// that is not git's is voted on when it is about to be prepared, too. Empty: 16.11.10,
 	// whose hashes are the same as of every server without one.
 	Release string
+	// CatFiles is how many processes of git the server keeps for the next reads of commits, as a
+	// real Gitaly does; zero means none.
+	CatFiles int
 	// Git is the git program; empty means the first one on the path.
 	Git string
 	// Logger takes one line a call; nil discards.
@@ -61,6 +65,7 @@ type Server struct {
 	host     *wire.Host
 	git      *git
 	storages []*storage // by name
+	catFiles *catFiles
 	log      *slog.Logger
 }
 
@@ -79,10 +84,16 @@ func New(config Config) (*Server, error) {
 	if config.Crash == nil {
 		config.Crash = killSelf
 	}
+	methods, err := method.New()
+	if err != nil {
+		return nil, err
+	}
+	kept := &catFiles{most: config.CatFiles, rest: catFileIdle}
 	s := &Server{
-		host: wire.NewHost(config.Token, config.Grace, config.Logger, !config.NoBackchannel),
-		git:  &git{program: config.Git},
-		log:  config.Logger,
+		host:     wire.NewHost(config.Token, config.Grace, config.Logger, !config.NoBackchannel, kept.watch(methods)...),
+		git:      &git{program: config.Git},
+		catFiles: kept,
+		log:      config.Logger,
 	}
 	var faults []error
 	if len(config.Storages) == 0 {
@@ -130,7 +141,7 @@ func (s *Server) Run(ctx context.Context, lis net.Listener) (err error) {
 	if err != nil {
 		return errors.Join(err, lis.Close())
 	}
-	h := &handlers{git: s.git, gitVersion: version, storages: s.storages, log: s.log, feeds: new(sync.WaitGroup)}
+	h := &handlers{git: s.git, gitVersion: version, storages: s.storages, catFiles: s.catFiles, log: s.log, feeds: new(sync.WaitGroup)}
 	// A feed reads from its call's stream, which ends with the call.
 	defer h.feeds.Wait()
 	return s.host.Run(ctx, lis, h.register)
@@ -155,6 +166,7 @@ func (s *Server) open(ctx context.Context) (string, error) {
 }
 
 func (s *Server) close() error {
+	s.catFiles.changed() // no call is left that could start another one
 	var faults []error
 	for _, storage := range s.storages {
 		faults = append(faults, storage.close())
@@ -179,6 +191,7 @@ type handlers struct {
 	git        *git
 	gitVersion string
 	storages   []*storage // by name; few
+	catFiles   *catFiles
 	log        *slog.Logger
 	feeds      *sync.WaitGroup // goroutines that copy a stream into git, waited for by Run
 }

@@ -39,6 +39,7 @@ type Host struct {
 	grace       time.Duration
 	log         *slog.Logger
 	backchannel bool
+	more        []grpc.ServerOption
 
 	kill     chan struct{} // closed by Kill: end now, without grace
 	killOnce sync.Once
@@ -47,9 +48,9 @@ type Host struct {
 // NewHost returns a host that asks every call for token (none when it is
 // empty) and lets calls run on for grace after it was told to stop. With
 // backchannel it also takes clients that multiplex their connections, and calls
-// them back to vote.
-func NewHost(token string, grace time.Duration, log *slog.Logger, backchannel bool) *Host {
-	return &Host{token: token, grace: grace, log: log, backchannel: backchannel, kill: make(chan struct{})}
+// them back to vote. The options come after the host's own.
+func NewHost(token string, grace time.Duration, log *slog.Logger, backchannel bool, more ...grpc.ServerOption) *Host {
+	return &Host{token: token, grace: grace, log: log, backchannel: backchannel, more: more, kill: make(chan struct{})}
 }
 
 // Kill ends Run at once, as a crash would look to clients: connections break,
@@ -65,7 +66,7 @@ func (h *Host) Run(ctx context.Context, lis net.Listener, register func(grpc.Ser
 	if h.backchannel {
 		creds = channel.NewServerCredentials(creds, channel.Config{Logger: h.log})
 	}
-	server := grpc.NewServer(
+	server := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.WaitForHandlers(true),
 		grpc.Creds(creds),
 		grpc.ChainUnaryInterceptor(h.logUnary, h.checkUnary, vote.Unary(coordinator)),
@@ -73,7 +74,7 @@ func (h *Host) Run(ctx context.Context, lis net.Listener, register func(grpc.Ser
 		grpc.UnknownServiceHandler(unknownMethod),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientPingAtLeast, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPing}),
-	)
+	}, h.more...)...)
 	register(server)
 	checks := health.NewServer()
 	healthpb.RegisterHealthServer(server, checks)
