@@ -48,7 +48,7 @@ type Front struct {
 	stallWatched bool // stalls is running
 
 	waking sync.Mutex
-	woke   bool // the read deadline has passed only to wake the reader; guarded by waking
+	woke   bool // a read deadline was set in the past to wake the reader; guarded by waking
 }
 
 // passedCall is a call of gRPC's server.
@@ -197,7 +197,8 @@ func (f *Front) wake() {
 	_ = f.SetReadDeadline(time.Unix(1, 0)) // fails if it is closed, which the reader learns by itself
 }
 
-// woken tells whether an error of a read is that of wake.
+// woken tells whether an error of a read is that of wake. It may be that of a former one: a connection whose deadlines are
+// timers, as in memory, may end a read after its deadline was lifted. Nothing else sets one after the first wake.
 func (f *Front) woken(err error) bool {
 	t, ok := err.(net.Error)
 	if !ok || !t.Timeout() {
@@ -205,9 +206,7 @@ func (f *Front) woken(err error) bool {
 	}
 	f.waking.Lock()
 	defer f.waking.Unlock()
-	was := f.woke
-	f.woke = false
-	return was && f.SetReadDeadline(time.Time{}) == nil
+	return f.woke && f.SetReadDeadline(time.Time{}) == nil
 }
 
 // gracefully tells whether the connection was closed gracefully.

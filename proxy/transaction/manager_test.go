@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -158,10 +159,10 @@ func TestManager_ledgerSaysNo(t *testing.T) {
 // no longer than the grace, for a while; for a silent one none waits longer.
 func TestManager_lateStorage(t *testing.T) {
 	run(t, func(w fixture) {
-		silent := false
+		var silent atomic.Bool
 		vote := func(want time.Duration, what string) {
 			w.Helper()
-			tx := w.beginWith(func(cfg *Config) { cfg.Lively = func(name string) bool { return name != "gitaly-2" || !silent } })
+			tx := w.beginWith(func(cfg *Config) { cfg.Lively = func(name string) bool { return name != "gitaly-2" || !silent.Load() } })
 			defer tx.End()
 			answers := make(chan answer, 2)
 			w.vote(w.Context(), answers, tx.id, "gitaly-1", 1)
@@ -175,10 +176,10 @@ func TestManager_lateStorage(t *testing.T) {
 		}
 		go func() {
 			time.Sleep(1400 * time.Millisecond)
-			silent = true
+			silent.Store(true)
 		}()
 		vote(1500*time.Millisecond, "it falls silent")
-		silent = false
+		silent.Store(false)
 		vote(12*time.Second, "it is heard")
 		vote(time.Second, "it has been late")
 		time.Sleep(27 * time.Second)

@@ -6,13 +6,15 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"praefect/test/must"
 )
 
 // TestRun_keepsThePromises plays as many schedules as there is time for: all of
 // them where CI is set.
 func TestRun_keepsThePromises(t *testing.T) {
 	n := 300
-	if os.Getenv("CI") != "" && !raceEnabled {
+	if os.Getenv("CI") != "" && !must.Race {
 		n = 10_000
 	}
 	began := time.Now()
