@@ -62,6 +62,7 @@ type fixture struct {
 	catalogue  Catalogue // nil: there is none
 	// verifications is nil if nothing is verified.
 	verifications queue.Verifications
+	leads         func() bool                         // nil: it leads
 	faultQ        func(queue.Operation) (bool, error) // guarded by mu
 }
 
@@ -162,7 +163,7 @@ func (w *fixture) entry(path string) *state.Entry { return w.node.View().Entry(k
 // replicator makes a replicator in this fixture.
 func (w *fixture) replicator(cfg Config) *Replicator {
 	return New(Deps{
-		Ledger: w.node, RepairLocks: repairLocks{w.locks}, Storages: w, Queue: w.queue, Catalogue: w.catalogue, Verifications: w.verifications, Watch: watchLost,
+		Ledger: w.node, RepairLocks: repairLocks{w.locks}, Storages: w, Queue: w.queue, Catalogue: w.catalogue, Verifications: w.verifications, Watch: watchLost, Leads: w.leads,
 		Log:     slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: NewMetrics(prometheus.NewRegistry(), w.node),
 	}, cfg)

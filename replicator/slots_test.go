@@ -3,6 +3,7 @@ package replicator
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,17 +118,17 @@ func TestReplicator_claimsFewJobsInVain(t *testing.T) {
 			w.behindAt(fmt.Sprintf("hangs-%d.git", i), "1", "g3")
 		}
 		w.meet("g3", "ReplicateRepository", fate{err: errors.Join(status.Error(codes.Unavailable, "connection lost")), slow: time.Minute, lost: true})
-		attempts := 0
+		var attempts atomic.Int64
 		w.setQueueFault(func(op queue.Operation) (bool, error) {
 			if op == queue.OpAcknowledge {
-				attempts++
+				attempts.Add(1)
 			}
 			return true, nil
 		})
 		_, stop := w.replicatingAs(t, Config{Workers: 1})
 		defer stop()
 		pause(t.Context(), time.Hour)
-		if perMinute := attempts / 60; perMinute > 2*jobs {
+		if perMinute := attempts.Load() / 60; perMinute > 2*jobs {
 			t.Errorf("%d attempts a minute at %d jobs", perMinute, jobs)
 		}
 	})
@@ -141,10 +142,10 @@ func TestReplicator_jobsWaitForAStorageThatIsAtWork(t *testing.T) {
 			w.behindAt(fmt.Sprintf("%d.git", i), "1", "g3")
 		}
 		w.meet("g3", "ReplicateRepository", fate{slow: 600 * time.Millisecond}) // four at a time: one ends each 150 ms
-		acknowledged := 0
+		var acknowledged atomic.Int64
 		w.setQueueFault(func(op queue.Operation) (bool, error) {
 			if op == queue.OpAcknowledge {
-				acknowledged++
+				acknowledged.Add(1)
 			}
 			return true, nil
 		})
@@ -155,8 +156,8 @@ func TestReplicator_jobsWaitForAStorageThatIsAtWork(t *testing.T) {
 		if took := time.Since(began); took > jobs/4*time.Second {
 			t.Errorf("%d repairs took %v", jobs, took)
 		}
-		if turned := testutil.ToFloat64(r.metrics.turnedAway.WithLabelValues(vsName, "g3")); turned > jobs/2 || acknowledged > jobs+jobs/2 {
-			t.Errorf("%v repairs were turned away, %d attempts were acknowledged for %d jobs", turned, acknowledged, jobs)
+		if turned := testutil.ToFloat64(r.metrics.turnedAway.WithLabelValues(vsName, "g3")); turned > jobs/2 || acknowledged.Load() > jobs+jobs/2 {
+			t.Errorf("%v repairs were turned away, %d attempts were acknowledged for %d jobs", turned, acknowledged.Load(), jobs)
 		}
 	})
 }

@@ -280,9 +280,9 @@ func TestVerifier_followsRequests(t *testing.T) {
 			w.put(paths[n], "x", "g1", "g2", "g3")
 		}
 		var leads atomic.Bool
+		w.leads = leads.Load
 		r, c, stop := w.verifying(t, Config{VerificationInterval: -1}, paths...)
 		defer stop()
-		r.verifier.leads = leads.Load
 		waiting := func() int {
 			n, _, err := c.Waiting(t.Context(), vsName, round, 1000)
 			must.Succeed(t, err)
