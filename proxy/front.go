@@ -46,7 +46,7 @@ func (c fronted) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, 
 	}
 	f := &front{server: c.server, conn: client, ctx: peer.NewContext(context.Background(), &peer.Peer{Addr: conn.RemoteAddr(), AuthInfo: info})}
 	cfg := frames.Config{
-		Streams: int(c.server.cfg.Streams), MaxHeader: maxHeader, PingMinTime: pingMinTime, SendStall: c.server.cfg.SendStall, Drain: drainFronts,
+		PingMinTime: pingMinTime, SendStall: c.server.cfg.SendStall, Drain: drainFronts,
 	}
 	if _, session := channel.FromContext(f.ctx); !session && !c.tls {
 		cfg.Socket = client.Socket()

@@ -288,6 +288,7 @@ func newFixture(t testing.TB, change func(*setup)) *fixture {
 	s := &setup{direct: true}
 	s.server = []grpc.ServerOption{
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.MaxHeaderListSize(128 << 10),
 	}
 	if change != nil {
 		change(s)

@@ -2,6 +2,7 @@ package frames
 
 import (
 	"io"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -36,6 +37,7 @@ type Front struct {
 
 	windows windows
 	pings   pings
+	limits  limits
 
 	passing []*call     // wait for the reader to pass them
 	owed    int64       // bytes that gRPC's server thinks the client has not yet taken, but that were never sent
@@ -57,16 +59,16 @@ type passedCall struct {
 	clientDone, serverDone bool
 }
 
-// NewFront wraps the connection of a client, after TLS and before its HTTP/2 preface. gRPC's server must keep the default size of its
-// header table.
+// NewFront wraps the connection of a client, after TLS and before its HTTP/2 preface. gRPC's server must have a limit of header lists
+// (grpc.MaxHeaderListSize), and keep the default size of its header table.
 func NewFront(conn net.Conn, p Policy, cfg Config) *Front {
 	cfg.setDefaults()
 	f := &Front{
 		Conn: conn, policy: p, cfg: cfg, out: newSender(conn, cfg.Socket),
 		calls: map[uint32]*call{}, passed: map[uint32]*passedCall{}, byInner: map[uint32]*passedCall{}, nextInner: 1,
-		windows: windows{conn: defaultWindow, initial: defaultWindow},
+		windows: windows{conn: defaultWindow, initial: defaultWindow}, limits: limits{streams: math.MaxUint32},
 	}
-	f.in = inbound{front: f, preface: len(http2.ClientPreface), decoder: newDecoder(cfg.MaxHeader)}
+	f.in = inbound{front: f, preface: len(http2.ClientPreface)}
 	f.out.wrote = func(c *call, n int) { c.wrote(n) }
 	return f
 }
@@ -77,14 +79,8 @@ func (c *Config) setDefaults() {
 			*d = value
 		}
 	}
-	if c.Streams == 0 {
-		c.Streams = 1000
-	}
 	if c.Held == 0 {
 		c.Held = 64
-	}
-	if c.MaxHeader == 0 {
-		c.MaxHeader = 128 << 10
 	}
 	set(&c.Hold, time.Second)
 	set(&c.PingMinTime, 10*time.Second)

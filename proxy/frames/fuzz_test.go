@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,17 @@ func (s *script) Read(p []byte) (int, error) {
 	copy(p, s.left[:n])
 	s.left = s.left[n:]
 	return n, nil
+}
+
+// loneFront is a Front whose gRPC's server has said no more than its limits.
+func loneFront(t *testing.T, conn net.Conn, p Policy, cfg Config) *Front {
+	t.Helper()
+	f := NewFront(conn, p, cfg)
+	limit := appendSetting(nil, http2.SettingMaxHeaderListSize, 4<<10)
+	if _, err := f.Write(append(appendHead(nil, len(limit), http2.FrameSettings, 0, 0), limit...)); err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 // frontFrames returns frames of a client, to begin the search with.
@@ -79,7 +91,7 @@ func anyClient(t *testing.T, b []byte, seed uint64) {
 	}
 	backend.cfg.setDefaults()
 	policy := &testPolicy{backend: backend}
-	front := NewFront(newScript(append([]byte(http2.ClientPreface), b...), seed), policy, Config{MaxHeader: 4 << 10})
+	front := loneFront(t, newScript(append([]byte(http2.ClientPreface), b...), seed), policy, Config{})
 	var got []byte
 	p := make([]byte, 1+seed%500)
 	for {
@@ -147,7 +159,7 @@ func passedClient(t *testing.T, body []byte, seed uint64) {
 			in = appendPing(in, 0, make([]byte, 8))
 		}
 	}
-	front := NewFront(newScript(in, seed), &testPolicy{}, Config{Hold: time.Hour})
+	front := loneFront(t, newScript(in, seed), &testPolicy{}, Config{Hold: time.Hour})
 	var got []byte
 	p := make([]byte, 1+random.IntN(4000))
 	for {
@@ -203,7 +215,7 @@ func anyStorage(t *testing.T, b []byte, seed uint64) {
 	if err != nil {
 		return // it was lost at once
 	}
-	front := NewFront(near, &testPolicy{}, Config{MaxHeader: 4 << 10})
+	front := loneFront(t, near, &testPolicy{}, Config{})
 	ends := 0
 	front.mu.Lock()
 	for _, id := range []uint32{1, 3} {

@@ -18,9 +18,10 @@ const (
 // The bytes are parsed in the buffer of gRPC's server into which they were read, and rewritten there: removed frames leave room.
 // Bytes that do not fit, such as headers that were encoded again, goes to the spill, and so does all that follows it in that buffer.
 type inbound struct {
-	front   *Front
-	decoder *decoder
-	fields  []byte // scratch for encoding
+	front     *Front
+	decoder   *decoder // nil before the first header block
+	maxHeader int      // size of the largest header list, once there is a decoder
+	fields    []byte   // scratch for encoding
 
 	preface int  // bytes of the preface that are still to come
 	raw     bool // gRPC's server ends the connection when it reads the frame: all passes

@@ -75,6 +75,9 @@ func (f *Front) emitOwn(in *inbound, h head, payload []byte) {
 // headerFrame collects a header block.
 func (f *Front) headerFrame(in *inbound, h head, payload []byte) error {
 	if h.typ == http2.FrameHeaders {
+		if err := in.learn(); err != nil {
+			return err
+		}
 		part, err := fragment(h, payload)
 		if err != nil {
 			return err
@@ -85,7 +88,7 @@ func (f *Front) headerFrame(in *inbound, h head, payload []byte) error {
 		in.blockHead, in.block = h, append(in.block[:0], part...)
 		return nil
 	}
-	if in.block = append(in.block, payload...); len(in.block) > 2*f.cfg.MaxHeader {
+	if in.block = append(in.block, payload...); len(in.block) > 2*in.maxHeader {
 		return errProtocol // gRPC's server ends such a connection too
 	}
 	if !h.flags.Has(http2.FlagContinuationEndHeaders) {
@@ -138,7 +141,12 @@ func (f *Front) headers(in *inbound, h head, block []byte) error {
 		f.out.stage(appendReset(nil, h.id, http2.ErrCodeFrameSize))
 		return nil
 	}
-	mayHold := end == 0 && len(f.holding) < f.cfg.Held && f.diverted < f.cfg.Streams && !f.windows.noTable
+	if int64(len(f.calls)+len(f.passed)) >= f.limits.streams { // gRPC's server knows only of its own
+		f.mu.Unlock()
+		f.out.stage(appendReset(nil, h.id, http2.ErrCodeRefusedStream))
+		return nil
+	}
+	mayHold := end == 0 && len(f.holding) < f.cfg.Held && !f.windows.noTable
 	f.mu.Unlock()
 	if mayHold && f.out.length() < maxUnread && plain(fields) {
 		if kept, ok := f.policy.May(f.Conn, fields); ok {

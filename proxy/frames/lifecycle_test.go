@@ -280,20 +280,35 @@ func TestFront_storageIsFull(t *testing.T) {
 	}
 }
 
-// TestFront_bounds passes calls beyond Config.Streams.
-func TestFront_bounds(t *testing.T) {
-	x := newFixture(t, func(s *setup) { s.cfg.Streams = 2 })
-	conn := x.client()
-	answers := x.waiting(conn, "/read/Wait", 2, x.storage)
-	if a := ask(t.Context(), conn, "/read/Echo", nil); a.err != nil || a.by() != "grpc" {
-		t.Errorf("got %v by %q", a.err, a.by())
+// TestFront_oneBoundForAllCalls refuses calls beyond what gRPC's server has told the client, however many of them are diverted.
+func TestFront_oneBoundForAllCalls(t *testing.T) {
+	x := newFixture(t, func(s *setup) { s.server = append(s.server, grpc.MaxConcurrentStreams(3)) })
+	c := x.rawClient()
+	reads := []uint32{c.call("/read/Wait", nil), c.call("/read/Wait", nil)}
+	write := c.call("/write/Wait", nil)
+	for _, method := range []string{"/read/Echo", "/write/Echo"} {
+		id := c.call(method, nil)
+		if got := c.read(nil, all(id))[id]; got.code != http2.ErrCodeRefusedStream {
+			t.Errorf("%s: got %+v", method, got)
+		}
 	}
-	if x.front().Outstanding() != 2 || x.backend.Outstanding() != 2 {
-		t.Errorf("%d and %d calls are under way", x.front().Outstanding(), x.backend.Outstanding())
+	close(x.proxy.release)
+	c.read(nil, all(write))
+	for _, method := range []string{"/read/Echo", "/write/Echo"} {
+		id := c.call(method, nil)
+		if got := c.read(nil, all(id))[id]; Value(got.trailer, "grpc-status") != "0" {
+			t.Errorf("%s: got %+v", method, got)
+		}
 	}
 	close(x.storage.release)
-	for range 2 {
-		receive(t, answers)
+	c.read(nil, all(reads...))
+}
+
+// TestFront_serverWithoutLimits ends a connection whose gRPC's server does not tell what it takes.
+func TestFront_serverWithoutLimits(t *testing.T) {
+	f := NewFront(newSink(), &testPolicy{}, Config{})
+	if _, err := f.Write(appendHead(nil, 0, http2.FrameSettings, 0, 0)); !errors.Is(err, errNoLimits) {
+		t.Errorf("got %v", err)
 	}
 }
 

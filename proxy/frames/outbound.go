@@ -109,6 +109,11 @@ func (f *Front) outgoing(before []byte, h head, frame []byte) error {
 		id = p.id
 		f.serverFrame(p, h)
 	}
+	if h.typ == http2.FrameSettings {
+		if err := f.limits.learn(frame[headLen:]); err != nil {
+			return err
+		}
+	}
 	if h.typ == http2.FrameGoAway && h.length >= 8 {
 		o.begin(before)
 		f.goAway(frame)

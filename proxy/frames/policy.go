@@ -64,13 +64,9 @@ type Result struct {
 
 // Config bounds a Front. A zero value stands for the default.
 type Config struct {
-	// Streams is how many calls may be diverted at a time; 1,000.
-	Streams int
 	// Held is how many calls may be held at a time (64), and Hold for how long (1 s).
 	Held int
 	Hold time.Duration
-	// MaxHeader bounds the size of a header list, as grpc.MaxHeaderListSize does; 128 KiB.
-	MaxHeader int
 	// PingMinTime is the shortest time between pings, as in gRPC's keepalive.EnforcementPolicy; 10 s.
 	PingMinTime time.Duration
 	// SendStall is how long a client may take nothing of a call; 10 min.

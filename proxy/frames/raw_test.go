@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 )
 
@@ -458,7 +459,7 @@ func TestFront_refusesWhatGRPCRefuses(t *testing.T) {
 
 // TestFront_tooLargeHeaders resets the call, and the connection goes on.
 func TestFront_tooLargeHeaders(t *testing.T) {
-	x := newFixture(t, func(s *setup) { s.cfg.MaxHeader = 8 << 10 })
+	x := newFixture(t, func(s *setup) { s.server = append(s.server, grpc.MaxHeaderListSize(8<<10)) })
 	c := x.rawClient()
 	for i, service := range []string{"/read/", "/write/"} {
 		id := c.begin(service+"Echo", "long", string(bytes.Repeat([]byte("x"), 5000)), "longer", string(bytes.Repeat([]byte("y"), 5000)))

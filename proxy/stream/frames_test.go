@@ -93,7 +93,7 @@ func TestFrames_areTransparent(t *testing.T) {
 			p := &proxy{outcomes: make(chan Outcome, 1000), storage: dial(t, addr, grpc.WithStatsHandler(StatsHandler{}))}
 			t.Cleanup(func() { p.forwarder.Wait(0) })
 			front := listen(t, grpc.NewServer(grpc.ForceServerCodecV2(Codec{}), grpc.UnknownServiceHandler(p.handle),
-				grpc.Creds(framingCredentials{insecure.NewCredentials(), policy, socket})))
+				grpc.MaxHeaderListSize(1<<20), grpc.Creds(framingCredentials{insecure.NewCredentials(), policy, socket})))
 
 			all := append(scenarios(), atOnce())
 			compare(t, dial(t, addr), dial(t, front), all, storage)
