@@ -32,8 +32,8 @@ type diverted struct {
 	received int64
 }
 
-// begin counts the call to the storage.
-func (d *diverted) begin() {
+// taken counts the call to the storage.
+func (d *diverted) taken() {
 	s := d.front.server
 	d.sent = time.Now()
 	s.metrics.reads.WithLabelValues(d.keys[0].VirtualStorage, d.call.storage).Inc()
@@ -63,33 +63,28 @@ func (d *diverted) authenticated() {
 }
 
 // over ends the call to the storage.
-func (d *diverted) over(requests, responses int, code codes.Code) {
+func (d *diverted) over(responses int, code codes.Code) {
 	d.conn.Diverted()
 	if calls := d.front.server.cfg.Calls; calls != nil {
 		series := calls.Of(d.rpc.fullMethod, storageKind)
-		series.Messages(requests, responses)
+		series.Messages(1, responses)
 		series.Ended(d.sent, code)
 	}
 }
 
-// passed is called when gRPC's server gets the call after all: its storage was lost before it answered,
-// or had no room. There the call counts as if it had just come.
-func (d *diverted) passed(lost bool) {
-	s := d.front.server
-	defer s.survive(d.rpc.fullMethod, func() {})
-	if !lost {
-		d.over(0, 0, codes.Unavailable)
-	} else {
-		d.over(1, 0, codes.Unavailable)
-		s.metrics.retriedReads.WithLabelValues(d.keys[0].VirtualStorage, d.call.storage).Inc()
-	}
+// lost is called when gRPC's server gets the call because its storage was lost before it answered. There
+// the call counts as if it had just come.
+func (d *diverted) lost() {
+	d.over(0, codes.Unavailable)
+	d.front.server.metrics.retriedReads.WithLabelValues(d.keys[0].VirtualStorage, d.call.storage).Inc()
 }
 
 // ended is called when the call has ended.
 func (d *diverted) ended(r frames.Result) {
 	s := d.front.server
 	defer s.survive(d.rpc.fullMethod, func() {})
-	d.over(1, r.Responses, r.Code)
+	d.over(r.Responses, r.Code)
+	d.front.counts(asDiverted)
 	d.authenticated()
 	series := s.metrics.grpc.Of(d.rpc.fullMethod, forwardedKind)
 	series.Started()

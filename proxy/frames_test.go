@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -17,7 +18,9 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
+	"praefect/proxy/frames"
 	"praefect/proxy/storage"
 	"praefect/test/gitaly/memory"
 )
@@ -262,6 +265,76 @@ func TestFrames_largeAnswer(t *testing.T) {
 	if n := w.diverted(getBlobMethod) - before; n != 2 {
 		t.Errorf("%d of 2 were forwarded as frames", n)
 	}
+}
+
+// as is how many reads the metric counts with an outcome.
+func (w *fixture) as(outcome frames.Why) float64 {
+	return testutil.ToFloat64(w.server.metrics.frames.WithLabelValues(string(outcome)))
+}
+
+// TestFrames_noRoomIsCountedOnce: a read that the storage's connection has no window for counts where gRPC
+// sends it, and nowhere else.
+func TestFrames_noRoomIsCountedOnce(t *testing.T) {
+	w, conn := framed(t)
+	request := &gitalypb.RefExistsRequest{Repository: repository("a.git"), Ref: make([]byte, 65_000)}
+	request.Ref = append(request.Ref, make([]byte, 1<<16-proto.Size(request))...) // as much as a front holds
+	_, err := gitalypb.NewRefServiceClient(conn).RefExists(t.Context(), request)
+	wants(t, err, codes.NotFound)
+	if full, diverted := w.as(frames.Full), w.as(asDiverted); full != 1 || diverted != 0 {
+		t.Errorf("%v reads found no room, %v were diverted", full, diverted)
+	}
+	if n := w.sample("gitaly_praefect_read_distribution"); n != 1 {
+		t.Errorf("one read was routed %v times", n)
+	}
+	if n := w.sample("praefect_reads_retried_total"); n != 0 {
+		t.Errorf("%v reads were retried", n)
+	}
+	w.eventually(func() error {
+		started, ended := w.sample("grpc_client_started_total"), w.sample("grpc_client_handled_total")
+		if started != ended {
+			return fmt.Errorf("%v calls to storages began, %v have ended", started, ended)
+		}
+		return nil
+	})
+}
+
+// TestFrames_outcomes: the metric says why reads were not diverted.
+func TestFrames_outcomes(t *testing.T) {
+	w, conn := framed(t)
+	read := func(ctx context.Context, want frames.Why, conn *grpc.ClientConn) {
+		t.Helper()
+		before := w.as(want)
+		wants(t, exists(ctx, conn, "a.git"), codes.NotFound)
+		w.eventually(func() error { // the answer is ahead of the count
+			if n := w.as(want) - before; n != 1 {
+				return fmt.Errorf("%s: %v reads are counted", want, n)
+			}
+			return nil
+		})
+	}
+	read(t.Context(), asDiverted, conn)
+	read(metadata.AppendToOutgoingContext(t.Context(), "trace-bin", "x"), frames.Headers, conn)
+	read(t.Context(), whyToken, w.tcp(storage.Credentials(clientToken)))
+	w.session.lose(true)
+	read(t.Context(), whyRoute, conn)
+	w.session.lose(false)
+	w.eventually(func() error { // the connections are soon made again
+		for _, name := range all {
+			to, err := w.server.storages.Conn("default", name)
+			if err != nil {
+				return err
+			}
+			if backend, _, ok := to.Divert(""); ok {
+				backend.Close(errors.New("the test closes it"))
+				to.Diverted()
+			}
+		}
+		wants(t, exists(t.Context(), conn, "a.git"), codes.NotFound)
+		if w.as(whyConnection) == 0 {
+			return errors.New("no read found that there is no connection for frames")
+		}
+		return nil
+	})
 }
 
 // underWay begins a read that waits at its storage, until end is closed.

@@ -63,6 +63,19 @@ type plain struct {
 	rpc    rpc
 }
 
+// framesOutcomes are the outcomes of reads that may be diverted, as the metric counts them.
+var framesOutcomes = [...]frames.Why{
+	asDiverted, frames.Headers, frames.Message, frames.Slow, whyToken, whyRoute, frames.Bound, whyConnection, frames.Full, frames.Lost,
+}
+
+// The outcomes beside the reasons of package frames.
+const (
+	asDiverted    frames.Why = "diverted"   // gRPC's server never saw the call
+	whyToken      frames.Why = "token"      // the connection or the call has not shown the token
+	whyRoute      frames.Why = "route"      // the request has a fault, no storage serves, or there is no lease
+	whyConnection frames.Why = "connection" // there is no connection for frames to the storage
+)
+
 // plainMethods are the reads of a repository with one request and no handling of their own. The
 // request of RepositoryExists is one of them where the virtual storage is known.
 func (s *Server) plainMethods() map[string]plain {
@@ -89,13 +102,18 @@ type front struct {
 // May implements frames.Policy.
 func (f *front) May(_ net.Conn, fields []hpack.HeaderField) (of any, ok bool) {
 	defer f.server.survive("", func() { of, ok = nil, false })
-	start := time.Now()
-	h, ok := readHead(fields)
+	m, ok := f.server.plain[frames.Value(fields, ":path")]
 	if !ok {
 		return nil, false
 	}
-	m, ok := f.server.plain[h.method]
-	if !ok || !f.admits(h, start) {
+	start := time.Now()
+	h, ok := readHead(fields)
+	if !ok {
+		f.counts(frames.Headers)
+		return nil, false
+	}
+	if !f.admits(h, start) {
+		f.counts(whyToken)
 		return nil, false
 	}
 	d := &diverted{front: f, rpc: m.rpc, start: start, fields: fields}
@@ -135,32 +153,53 @@ func (f *front) Divert(of any, first []byte) (to *frames.Diversion) {
 	defer f.server.survive(d.rpc.fullMethod, func() { to = nil })
 	d.first = stream.NewFrame(mem.BufferSlice{mem.SliceBuffer(first)})
 	if err := f.server.parse(&d.request); err != nil {
+		f.counts(whyRoute)
 		return nil
 	}
 	read := readOf(&d.request)
 	name, err := f.server.placeRead(&read, func() bool { return false })
 	if err != nil {
+		f.counts(whyRoute)
 		return nil
 	}
 	conn, err := f.server.storages.Conn(read.Key.VirtualStorage, name)
 	if err != nil {
+		f.counts(whyRoute)
 		return nil
 	}
 	message := d.firstFor(name).Data() // buffers of the heap, which need not be freed
 	backend, fields, ok := conn.Divert(d.rpc.fullMethod)
 	if !ok {
+		f.counts(whyConnection)
 		return nil
 	}
 	d.conn, d.call.storage, d.received = conn, name, int64(len(first))
-	d.begin()
 	diversion := &frames.Diversion{
 		Backend: backend, Fields: d.appendTo(fields), Message: make([][]byte, len(message)), Deadline: d.ctx.(*callContext).deadline,
-		Ended: d.ended, Passed: d.passed,
+		Taken: d.taken, Ended: d.ended,
 	}
 	for i, piece := range message {
 		diversion.Message[i] = piece.ReadOnlyData()
 	}
 	return diversion
+}
+
+// Passed implements frames.Policy.
+func (f *front) Passed(of any, why frames.Why) {
+	d := of.(*diverted)
+	defer f.server.survive(d.rpc.fullMethod, func() {})
+	f.counts(why)
+	switch why {
+	case frames.Full:
+		d.conn.Diverted()
+	case frames.Lost:
+		d.lost()
+	}
+}
+
+// counts counts a call whose method may be diverted.
+func (f *front) counts(outcome frames.Why) {
+	f.server.metrics.frames.WithLabelValues(string(outcome)).Inc()
 }
 
 // Dropped implements frames.Policy.

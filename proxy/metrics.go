@@ -20,6 +20,7 @@ type metrics struct {
 	retriedReads  *prometheus.CounterVec
 	authenticated *prometheus.CounterVec
 	unleased      *prometheus.CounterVec
+	frames        *prometheus.CounterVec
 	panics        prometheus.Counter
 	clients       *clientRequests
 	replications  *prometheus.CounterVec
@@ -58,6 +59,10 @@ func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
 			Name: "praefect_reads_without_lease_total",
 			Help: "Reads that came while this instance had no lease: passed_on to a leased peer, served by the last view, or refused.",
 		}, []string{"outcome"}),
+		frames: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "praefect_reads_as_frames_total",
+			Help: "Reads that may be forwarded as frames: diverted, or passed to gRPC's server for a reason.",
+		}, []string{"outcome"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "praefect_panics_total",
 			Help: "Panics caught while a call was handled.",
@@ -79,7 +84,10 @@ func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
 	for _, reason := range []string{updated, outdated, noVotes, otherStatus, notCommitted} {
 		m.replications.WithLabelValues(reason) // so that each can be seen from the start
 	}
-	r.MustRegister(m.clients.total, m.replications, m.connections, m.refused, m.methods, m.reads, m.retriedReads, m.authenticated, m.unleased, m.panics, m.unwritten, m.sentAgain)
+	for _, outcome := range framesOutcomes {
+		m.frames.WithLabelValues(string(outcome))
+	}
+	r.MustRegister(m.clients.total, m.replications, m.connections, m.refused, m.methods, m.reads, m.retriedReads, m.authenticated, m.unleased, m.frames, m.panics, m.unwritten, m.sentAgain)
 	return m
 }
 

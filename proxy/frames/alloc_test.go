@@ -56,7 +56,7 @@ func newBench(t testing.TB, frames, size int) *bench {
 	f.mu.Lock()
 	f.windows.initial, f.windows.conn = maxWindow/2, maxWindow/2
 	f.calls[1] = c
-	if !c.open(&Diversion{Backend: b, Ended: func(Result) {}}) {
+	if !c.open(&Diversion{Backend: b, Taken: func() {}, Ended: func(Result) {}}) {
 		t.Fatal("the call is not opened")
 	}
 	f.unlock()

@@ -58,6 +58,7 @@ func (c *call) open(d *Diversion) bool {
 	f.release(c)
 	f.diverted++
 	c.state, c.stream, c.d = diverted, s, d
+	d.Taken()
 	c.result.Sent = time.Now()
 	for _, m := range d.Message {
 		c.result.RequestBytes += int64(len(m))
@@ -88,14 +89,11 @@ func (f *Front) drop(c *call, state callState) {
 
 // tell tells the policy how the call has ended.
 func (c *call) tell() {
-	switch {
-	case c.d == nil:
+	if c.d == nil {
 		c.front.policy.Dropped(c.kept, c.result.Began)
-	case c.state == passed:
-		c.d.Passed(true)
-	default:
-		c.d.Ended(c.result)
+		return
 	}
+	c.d.Ended(c.result)
 }
 
 // over ends the call here. mu is held.

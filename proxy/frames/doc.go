@@ -19,7 +19,7 @@
 // more than Config.Held calls held, a Backend without room.
 //
 // A diverted call whose storage is lost before it answers, or that the storage resets before it answers, is passed too
-// ([Diversion.Passed]), with the rest of its deadline. Therefore a method must be a read to be diverted: it may be carried out
+// ([Policy.Passed]), with the rest of its deadline. Therefore a method must be a read to be diverted: it may be carried out
 // twice. Once the first frame of an answer has been sent to the client, the call ends here ([Diversion.Ended]).
 //
 // # Hidden from gRPC's server

@@ -166,7 +166,8 @@ type testPolicy struct {
 	backend *Backend // nil passes all calls
 	change  func(*Diversion)
 	results []Result
-	passed  int
+	taken   int
+	passed  map[Why]int
 	dropped int
 }
 
@@ -184,15 +185,15 @@ func (p *testPolicy) Divert(call any, first []byte) *Diversion {
 	}
 	d := &Diversion{
 		Backend: b, Message: [][]byte{first},
+		Taken: func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.taken++
+		},
 		Ended: func(r Result) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.results = append(p.results, r)
-		},
-		Passed: func(bool) {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.passed++
 		},
 	}
 	for _, f := range fields {
@@ -207,6 +208,22 @@ func (p *testPolicy) Divert(call any, first []byte) *Diversion {
 		change(d)
 	}
 	return d
+}
+
+func (p *testPolicy) Passed(_ any, why Why) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.passed == nil {
+		p.passed = map[Why]int{}
+	}
+	p.passed[why]++
+}
+
+// wasPassed is how many calls were passed for a reason.
+func (p *testPolicy) wasPassed(why Why) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.passed[why]
 }
 
 func (p *testPolicy) Dropped(any, time.Time) {
@@ -225,7 +242,10 @@ func (p *testPolicy) set(b *Backend, change func(*Diversion)) {
 func (p *testPolicy) counts() (ended, passed, dropped int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.results), p.passed, p.dropped
+	for _, n := range p.passed {
+		passed += n
+	}
+	return len(p.results), passed, p.dropped
 }
 
 func (p *testPolicy) last() Result {

@@ -221,7 +221,7 @@ func anyStorage(t *testing.T, b []byte, seed uint64) {
 	for _, id := range []uint32{1, 3} {
 		c := &call{front: front, id: id, state: held, answered: id == 3}
 		front.calls[id] = c
-		if !c.open(&Diversion{Backend: backend, Ended: func(Result) { ends++ }}) {
+		if !c.open(&Diversion{Backend: backend, Taken: func() {}, Ended: func(Result) { ends++ }}) {
 			c.state = ended
 			delete(front.calls, id)
 			ends++

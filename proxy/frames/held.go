@@ -41,7 +41,7 @@ func (f *Front) heldData(in *inbound, h head, payload []byte) error {
 	f.mu.Unlock()
 	switch {
 	case odd:
-		f.passCall(in, c, end)
+		f.passCall(in, c, end, Message)
 	case end != 0:
 		f.divert(in, c)
 	}
@@ -89,8 +89,8 @@ func judge(first []byte) (whole, odd bool) {
 // divert asks the policy where a call goes that was held, and sends it there.
 func (f *Front) divert(in *inbound, c *call) {
 	d := f.policy.Divert(c.kept, c.first[prefixLen:])
-	if d == nil {
-		f.passCall(in, c, http2.FlagDataEndStream)
+	if d == nil { // the policy knows why
+		f.passCall(in, c, http2.FlagDataEndStream, "")
 		return
 	}
 	f.mu.Lock()
@@ -102,8 +102,8 @@ func (f *Front) divert(in *inbound, c *call) {
 	}
 	if !c.open(d) {
 		f.mu.Unlock()
-		f.passCall(in, c, http2.FlagDataEndStream)
-		d.Passed(false)
+		f.passCall(in, c, http2.FlagDataEndStream, "")
+		f.policy.Passed(c.kept, Full)
 		return
 	}
 	f.mu.Unlock()
@@ -115,8 +115,9 @@ func (f *Front) divert(in *inbound, c *call) {
 	in.touched = append(in.touched, d.Backend)
 }
 
-// passCall gives a call to gRPC's server. end is DATA's flag of that name if the client has ended the stream.
-func (f *Front) passCall(in *inbound, c *call, end http2.Flags) {
+// passCall gives a call to gRPC's server, and tells the policy why, unless that is empty. end is DATA's flag of that name if the client
+// has ended the stream.
+func (f *Front) passCall(in *inbound, c *call, end http2.Flags, why Why) {
 	f.mu.Lock()
 	if f.calls[c.id] != c {
 		f.mu.Unlock()
@@ -133,14 +134,14 @@ func (f *Front) passCall(in *inbound, c *call, end http2.Flags) {
 		return
 	}
 	f.drop(c, passed)
-	if c.d != nil {
-		f.told = append(f.told, c)
-	}
 	inner := f.begin(c.id)
 	if end != 0 {
 		f.clientDone(f.passed[c.id])
 	}
 	f.unlock()
+	if why != "" {
+		f.policy.Passed(c.kept, why)
+	}
 	fields := c.fields
 	if timeout, ok := Timeout(fields); ok {
 		fields = withTimeout(fields, timeout-time.Since(c.result.Began))
@@ -198,10 +199,10 @@ func (f *Front) passWaiting() {
 	closing := f.closing != nil
 	f.mu.Unlock()
 	for _, c := range late {
-		f.passCall(in, c, 0)
+		f.passCall(in, c, 0, Slow)
 	}
 	for _, c := range waiting {
-		f.passCall(in, c, http2.FlagDataEndStream)
+		f.passCall(in, c, http2.FlagDataEndStream, Lost)
 	}
 	if owed > 0 && !closing {
 		in.emit(appendWindowUpdate(nil, 0, owed))

@@ -123,7 +123,7 @@ func (f *Front) headers(in *inbound, h head, block []byte) error {
 		case closing:
 			return nil
 		case isHeld:
-			f.passCall(in, c, 0)
+			f.passCall(in, c, 0, Message)
 			id = f.innerOf(c.id)
 		case p != nil:
 			id = p.inner
@@ -146,13 +146,16 @@ func (f *Front) headers(in *inbound, h head, block []byte) error {
 		f.out.stage(appendReset(nil, h.id, http2.ErrCodeRefusedStream))
 		return nil
 	}
-	mayHold := end == 0 && len(f.holding) < f.cfg.Held && !f.windows.noTable
 	f.mu.Unlock()
-	if mayHold && f.out.length() < maxUnread && plain(fields) {
+	if end == 0 {
 		if kept, ok := f.policy.May(f.Conn, fields); ok {
-			in.decoder.keep()
-			f.hold(h.id, fields, kept)
-			return nil
+			why := f.mayHold(in, fields)
+			if why == "" {
+				in.decoder.keep()
+				f.hold(h.id, fields, kept)
+				return nil
+			}
+			f.policy.Passed(kept, why)
 		}
 	}
 	f.mu.Lock()
@@ -163,6 +166,24 @@ func (f *Front) headers(in *inbound, h head, block []byte) error {
 	f.mu.Unlock()
 	in.emitHeaders(inner, end, fields)
 	return nil
+}
+
+// maxList is the size of the longest header list of a call that is held: such lists are kept until the call ends, and those of
+// GitLab's clients have a few KiB.
+const maxList = 16 << 10
+
+// mayHold says why a call is not held; empty if it is.
+func (f *Front) mayHold(in *inbound, fields []hpack.HeaderField) Why {
+	f.mu.Lock()
+	bound := len(f.holding) >= f.cfg.Held || f.windows.noTable
+	f.mu.Unlock()
+	switch {
+	case in.decoder.size > maxList || !plain(fields):
+		return Headers
+	case bound || f.out.length() >= maxUnread:
+		return Bound
+	}
+	return ""
 }
 
 // plain tells whether headers belong to an ordinary call of gRPC without compression.

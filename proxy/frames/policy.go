@@ -18,9 +18,29 @@ type Policy interface {
 	// Divert is asked with the first and only message of a call, without its prefix. It returns nil to pass the call. The
 	// message stays valid until the call has ended or was passed.
 	Divert(call any, first []byte) *Diversion
+	// Passed is told of a call that the policy wanted, and that gRPC's server gets after all.
+	Passed(call any, why Why)
 	// Dropped is told of a held call that the client reset before Divert was asked. gRPC's server never sees that call.
 	Dropped(call any, began time.Time)
 }
+
+// Why says why gRPC's server gets a call that the policy wanted.
+type Why string
+
+const (
+	// Headers are not those of a plain call, or very long.
+	Headers Why = "headers"
+	// Message is not one message, or one that is compressed or larger than 64 KiB.
+	Message Why = "message"
+	// Slow says that the message was not whole after Config.Hold.
+	Slow Why = "slow"
+	// Bound says that the connection has reached Config.Held, or that too much waits for its client.
+	Bound Why = "bound"
+	// Full says that the Backend did not take the call. Nothing was sent.
+	Full Why = "full"
+	// Lost says that the storage was lost before it answered, or that the Backend was told to yield. The Diversion is over.
+	Lost Why = "lost"
+)
 
 // Diversion says where a call goes. Its functions are called without a lock, by any goroutine, and must not block.
 type Diversion struct {
@@ -34,11 +54,10 @@ type Diversion struct {
 	// Headers, if not nil, gets the headers of the answer and returns the headers for the client. It is called for headers that
 	// stand before messages, and not for an answer that is nothing but a status. It runs under a lock of the connection.
 	Headers func([]hpack.HeaderField) []hpack.HeaderField
-	// Ended is called once if the call ended here, however it ended.
+	// Taken is called when the Backend has taken the call, before all that comes of it. It runs under a lock of the connection.
+	Taken func()
+	// Ended is called once if the call ended here, however it ended; Policy.Passed in its place if gRPC's server gets the call.
 	Ended func(Result)
-	// Passed is called once, in place of Ended, if gRPC's server gets the call after all: because its storage was lost before it
-	// answered, or because the Backend had no room, and nothing was sent.
-	Passed func(lost bool)
 }
 
 // Result says how a diverted call ended.

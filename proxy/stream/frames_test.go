@@ -32,7 +32,7 @@ func (f *framing) May(_ net.Conn, fields []hpack.HeaderField) (any, bool) {
 // Divert implements frames.Policy.
 func (f *framing) Divert(call any, first []byte) *frames.Diversion {
 	fields := call.([]hpack.HeaderField)
-	to := &frames.Diversion{Backend: f.backend, Message: [][]byte{first}, Passed: func(bool) { f.passed.Add(1) }}
+	to := &frames.Diversion{Backend: f.backend, Message: [][]byte{first}, Taken: func() {}}
 	to.Ended = func(frames.Result) { f.diverted.Add(1) }
 	if timeout, ok := frames.Timeout(fields); ok {
 		to.Deadline = time.Now().Add(timeout)
@@ -42,6 +42,9 @@ func (f *framing) Divert(call any, first []byte) *frames.Diversion {
 	})
 	return to
 }
+
+// Passed implements frames.Policy.
+func (f *framing) Passed(any, frames.Why) { f.passed.Add(1) }
 
 // Dropped implements frames.Policy.
 func (f *framing) Dropped(any, time.Time) {}
@@ -104,7 +107,7 @@ func TestFrames_areTransparent(t *testing.T) {
 				}
 			}
 			// The one with a large request goes through gRPC.
-			if got := policy.diverted.Load(); got != single-1 || policy.passed.Load() != 0 {
+			if got := policy.diverted.Load(); got != single-1 || policy.passed.Load() != 1 {
 				t.Errorf("%d calls were forwarded as frames, want %d; %d were passed", got, single-1, policy.passed.Load())
 			}
 		})
