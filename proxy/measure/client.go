@@ -46,14 +46,15 @@ func (c *Client) unary(ctx context.Context, method string, req, reply any, cc *g
 }
 
 func (c *Client) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	s, start := c.Of(method, KindOf(desc.ClientStreams, desc.ServerStreams)), time.Now()
-	s.Started()
-	stream, err := open(ctx, desc, cc, method, opts...)
-	if err != nil {
-		s.Ended(start, status.Code(err))
+	m := &measured{series: c.Of(method, KindOf(desc.ClientStreams, desc.ServerStreams)), start: time.Now(), one: !desc.ServerStreams}
+	m.series.Started()
+	var err error
+	// A caller that gives a call up need not wait for its end.
+	if m.ClientStream, err = open(ctx, desc, cc, method, append(opts[:len(opts):len(opts)], grpc.OnFinish(m.end))...); err != nil {
+		m.end(err)
 		return nil, err
 	}
-	return &measured{ClientStream: stream, series: s, start: start, one: !desc.ServerStreams}, nil
+	return m, nil
 }
 
 // measured is a stream whose messages and end are counted.
@@ -80,12 +81,19 @@ func (m *measured) RecvMsg(message any) error {
 	if err == nil {
 		m.series.received.Inc()
 	}
-	if (err != nil || m.one) && m.over.CompareAndSwap(false, true) {
-		cause := err
-		if errors.Is(err, io.EOF) {
-			cause = nil
-		}
-		m.series.Ended(m.start, status.Code(cause))
+	if err != nil || m.one {
+		m.end(err)
 	}
 	return err
+}
+
+// end counts the end of the call, once.
+func (m *measured) end(err error) {
+	if !m.over.CompareAndSwap(false, true) {
+		return
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	m.series.Ended(m.start, status.Code(err))
 }
