@@ -116,7 +116,7 @@ type Config struct {
 	// Tracer makes spans of calls; nil for none.
 	Tracer *tracing.Tracer
 	// Frames has reads that need only their first message looked at forwarded as frames, past gRPC's
-	// server, where the storages have connections for frames. With a Tracer all calls are gRPC's.
+	// server, where the storages have connections for frames. A Tracer sees nothing of them.
 	Frames bool
 	// Calls counts the calls to storages that go past gRPC; nil for no count.
 	Calls *measure.Client
@@ -287,7 +287,7 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 func (s *Server) accepting(creds credentials.TransportCredentials) credentials.TransportCredentials {
 	// Workhorse and gitlab-shell get the data of a fetch beside their calls.
 	beside := channel.NewServerCredentials(creds, s.cfg.Channels)
-	if !s.cfg.Frames || s.cfg.Tracer != nil {
+	if !s.cfg.Frames {
 		return beside
 	}
 	return fronted{TransportCredentials: beside, server: s, tls: creds != nil}

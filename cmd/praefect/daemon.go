@@ -145,6 +145,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	if err != nil {
 		return nil, err
 	}
+	frames := cfg.Forwarding.Frames && tracer == nil // no span is made of a call that gRPC does not see
 	votes := transaction.NewManager(node.Incarnation, log, registry)
 	calls := measure.NewClient(registry, cfg.Prometheus.GRPCLatencyBuckets)
 	storages, err := storage.New(targets(cfg), log, storage.NewMetrics(registry), storage.Config{
@@ -156,7 +157,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 			[]grpc.DialOption{grpc.WithStatsHandler(stream.StatsHandler{})}),
 		Backchannel: proxy.VoteServer(votes),
 		Channels:    d.channels(),
-		Frames:      cfg.Forwarding.Frames && tracer == nil,
+		Frames:      frames,
 	})
 	if err != nil {
 		return nil, err
@@ -239,7 +240,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Channels:        d.channels(),
 		Failpoint:       d.failpoint,
 		Tracer:          tracer,
-		Frames:          cfg.Forwarding.Frames,
+		Frames:          frames,
 		Calls:           calls,
 	})
 	if err != nil {

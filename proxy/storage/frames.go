@@ -16,13 +16,6 @@ import (
 	"praefect/proxy/frames"
 )
 
-const (
-	// framesAgain is the pause before another attempt to make the network connection for frames.
-	framesAgain = 5 * time.Second
-	// framesAlone is how long the other connections of a storage may take to show that they are lost too.
-	framesAlone = time.Second
-)
-
 // framePath is the network connection of a Conn over which reads are forwarded frame by frame, past
 // gRPC. A Conn can do without: then every RPC takes the other paths.
 type framePath struct {
@@ -31,11 +24,17 @@ type framePath struct {
 }
 
 // keepFrames has the connection for frames made, and made again after it was lost alone, until ctx
-// ends: until the Conn is given up.
+// ends: until the Conn is given up. It always pauses as a link does in the end, so that a link whose
+// connections are all lost has given up the Conn by then.
 func (c *Conn) keepFrames(ctx context.Context, to *place, cfg Config, log *slog.Logger) {
-	for ctx.Err() == nil {
+	const failures = 17 // as many as make the longest pause
+	for lacking := false; ; lacking = true {
 		p, err := c.openFrames(ctx, to, cfg)
 		if err == nil {
+			if lacking {
+				log.Info("there is a connection for frames again")
+			}
+			lacking = false
 			c.frames.Store(p)
 			select {
 			case <-p.backend.Done():
@@ -43,11 +42,12 @@ func (c *Conn) keepFrames(ctx context.Context, to *place, cfg Config, log *slog.
 			case <-ctx.Done():
 			}
 		}
-		if pause(ctx, framesAlone); ctx.Err() != nil {
+		if pause(ctx, cfg.backoff(failures)); ctx.Err() != nil {
 			return
 		}
-		log.Warn("no connection for frames: reads of the storage take the longer way", "err", err)
-		pause(ctx, framesAgain)
+		if !lacking {
+			log.Warn("no connection for frames: reads of the storage take the longer way", "err", err)
+		}
 	}
 }
 
@@ -71,7 +71,7 @@ func (c *Conn) openFrames(ctx context.Context, to *place, cfg Config) (*framePat
 	if err != nil {
 		return nil, errors.Join(err, bare.Close())
 	}
-	settings := frames.BackendConfig{Keepalive: cfg.KeepaliveTime}
+	settings := frames.BackendConfig{Keepalive: cfg.KeepaliveTime, MaxHeader: maxHeader}
 	if socket, ok := bare.(syscall.Conn); ok && !to.addr.tls {
 		settings.Socket = socket
 	}

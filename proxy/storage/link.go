@@ -86,7 +86,7 @@ func (l *link) run(ctx context.Context) {
 			}
 			l.unreachable(ctx, err, failure.refused(), failure.host)
 			failures++
-			pause(ctx, l.backoff(failures))
+			pause(ctx, l.cfg.backoff(failures))
 			continue
 		}
 		born := time.Now()
@@ -109,7 +109,7 @@ func (l *link) run(ctx context.Context) {
 		failures = 0
 		if time.Since(born) < l.cfg.BackoffMax {
 			failures = 1
-			pause(ctx, l.backoff(failures))
+			pause(ctx, l.cfg.backoff(failures))
 		}
 	}
 }
@@ -264,9 +264,9 @@ func (l *link) wellness(conn *Conn, slow error, mute bool, took time.Duration) {
 
 // backoff is the pause after so many failures in a row: doubling, and random by
 // half so that many instances do not come back at one moment.
-func (l *link) backoff(failures int) time.Duration {
-	d := l.cfg.BackoffMin << min(failures-1, 16)
-	d = min(max(d, l.cfg.BackoffMin), l.cfg.BackoffMax)
+func (c Config) backoff(failures int) time.Duration {
+	d := c.BackoffMin << min(failures-1, 16)
+	d = min(max(d, c.BackoffMin), c.BackoffMax)
 	return d/2 + rand.N(d/2+1)
 }
 
