@@ -56,8 +56,8 @@ func newBench(t testing.TB, frames, size int) *bench {
 	f.mu.Lock()
 	f.windows.initial, f.windows.conn = maxWindow/2, maxWindow/2
 	f.calls[1] = c
-	if !c.open(&Diversion{Backend: b, Taken: func() {}, Ended: func(Result) {}}) {
-		t.Fatal("the call is not opened")
+	if why := c.open(&Diversion{Backend: b, Taken: func() {}, Ended: func(Result) {}}); why != "" {
+		t.Fatalf("the call is not opened: %s", why)
 	}
 	f.unlock()
 	c.headers([]hpack.HeaderField{{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"}}, false)

@@ -106,11 +106,8 @@ func (c *call) wait(payload []byte) {
 		c.moved = time.Now()
 		f.watchStall()
 	}
-	if !c.queued {
-		c.queued = true
-		f.windows.waiting = append(f.windows.waiting, c)
-	}
 	c.pending = append(c.pending, payload...)
+	f.queue(c)
 }
 
 // transmit sends DATA frames with n bytes, for which there is a window, and returns how many are written. mu is held.

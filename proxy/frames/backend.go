@@ -90,7 +90,7 @@ type stream struct {
 	total  int64 // bytes that were written to the client
 }
 
-// receiver gets the answer of a stream. Its methods are called without the backend's mu. The first three return false if the storage
+// receiver gets the answer of a stream. Its methods but extend are called without the backend's mu. The first three return false if the storage
 // is to be told that nothing more is wanted.
 type receiver interface {
 	// headers gets the fields before messages, or the trailers if end.
@@ -103,6 +103,8 @@ type receiver interface {
 	reset(code http2.ErrCode)
 	lost(err error)
 	expired()
+	// extend asks whether the storage may send n more bytes ahead of the client. It is called under the backend's mu.
+	extend(n int64) (ok bool)
 	// yield says that another storage may answer sooner.
 	yield()
 	// flush ends a batch.

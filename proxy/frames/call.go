@@ -1,6 +1,8 @@
 package frames
 
 import (
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -20,7 +22,7 @@ const (
 	ended
 )
 
-// call is a call that is not gRPC's: it is held or diverted. The front's mu guards its fields but the first five.
+// call is a call that is not gRPC's: it is held or diverted. The front's mu guards its fields but the first five and granted.
 type call struct {
 	front  *Front
 	id     uint32 // the client's
@@ -36,6 +38,8 @@ type call struct {
 	extra   int64 // by which the client has enlarged the window
 	window  int64 // the client's
 
+	granted atomic.Int64 // bytes that the storage may send ahead of the client; -1 after the call has left the front
+
 	answered  bool // a frame was sent to the client, or is about to be
 	messages  messages
 	pending   []byte // DATA that waits for a window
@@ -46,15 +50,21 @@ type call struct {
 	result    Result
 }
 
-// open gives the call to a Backend. mu is held.
-func (c *call) open(d *Diversion) bool {
+// open gives the call to a Backend, or says why it does not. mu is held.
+func (c *call) open(d *Diversion) Why {
 	f := c.front
+	if !f.reserve(firstWindow, f.cfg.Ahead) {
+		c.state = held
+		return Bound
+	}
 	c.window = f.windows.initial + c.extra
 	s, err := d.Backend.open(c, d.Fields, d.Message, d.Deadline)
 	if err != nil {
+		f.ahead.Add(-firstWindow)
 		c.state = held
-		return false
+		return Full
 	}
+	c.granted.Store(firstWindow)
 	f.release(c)
 	f.diverted++
 	c.state, c.stream, c.d = diverted, s, d
@@ -63,24 +73,56 @@ func (c *call) open(d *Diversion) bool {
 	for _, m := range d.Message {
 		c.result.RequestBytes += int64(len(m))
 	}
-	return true
+	return ""
+}
+
+// reserve has storages send n more bytes ahead of the client, unless that were more than most.
+func (f *Front) reserve(n, most int64) bool {
+	for {
+		had := f.ahead.Load()
+		if had+n > most {
+			return false
+		}
+		if f.ahead.CompareAndSwap(had, had+n) {
+			return true
+		}
+	}
+}
+
+// extend implements receiver.
+func (c *call) extend(n int64) bool {
+	f := c.front
+	if !f.reserve(n, f.cfg.Ahead/2) { // the rest is for new calls
+		return false
+	}
+	for had := c.granted.Load(); had >= 0; had = c.granted.Load() {
+		if c.granted.CompareAndSwap(had, had+n) {
+			return true
+		}
+	}
+	f.ahead.Add(-n)
+	return false
+}
+
+// leave takes the call out of those that a Backend has. mu is held.
+func (c *call) leave() {
+	c.front.diverted--
+	c.front.ahead.Add(-c.granted.Swap(-1))
 }
 
 // release takes a call out of the calls that are held. mu is held.
 func (f *Front) release(c *call) {
-	for i, h := range f.holding {
-		if h == c {
-			f.holding = append(f.holding[:i], f.holding[i+1:]...)
-			return
-		}
+	if i := slices.Index(f.holding, c); i >= 0 {
+		f.holding = slices.Delete(f.holding, i, i+1)
 	}
 }
 
 // drop takes a call out of the front, with the state in which it leaves. mu is held.
 func (f *Front) drop(c *call, state callState) {
 	if c.state == diverted {
-		f.diverted--
+		c.leave()
 	}
+	f.dequeue(c)
 	f.release(c)
 	delete(f.calls, c.id)
 	c.state = state
@@ -143,7 +185,7 @@ func (c *call) takeBack(why string) {
 		c.finish(codes.Unavailable, why, nil)
 		return
 	}
-	f.diverted--
+	c.leave()
 	c.state, c.stream = passing, nil
 	f.passing = append(f.passing, c)
 }

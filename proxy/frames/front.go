@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -19,6 +20,8 @@ type Front struct {
 
 	in  inbound  // only Read
 	pre outbound // only Write
+
+	ahead atomic.Int64 // bytes that storages may send ahead of the client
 
 	mu sync.Mutex
 	// calls are the calls that are held or diverted, or wait to be passed, by the client's id; guarded by mu, as is all that follows.
@@ -81,6 +84,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Held == 0 {
 		c.Held = 64
+	}
+	if c.Ahead == 0 {
+		c.Ahead = 64 << 20
 	}
 	set(&c.Hold, time.Second)
 	set(&c.PingMinTime, 10*time.Second)
@@ -163,6 +169,7 @@ func (f *Front) Read(p []byte) (int, error) {
 		if n := f.in.take(p); n > 0 {
 			return n, nil
 		}
+		f.out.throttle()
 		n, err := f.Conn.Read(p)
 		kept, fault := 0, error(nil)
 		if n > 0 {

@@ -100,10 +100,10 @@ func (f *Front) divert(in *inbound, c *call) {
 		d.Ended(c.result)
 		return
 	}
-	if !c.open(d) {
+	if why := c.open(d); why != "" {
 		f.mu.Unlock()
 		f.passCall(in, c, http2.FlagDataEndStream, "")
-		f.policy.Passed(c.kept, Full)
+		f.policy.Passed(c.kept, why)
 		return
 	}
 	f.mu.Unlock()

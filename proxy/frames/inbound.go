@@ -32,8 +32,11 @@ type inbound struct {
 	mode    mode
 	payload []byte // of a frame that is collected, as far as it came in earlier reads
 
+	settled bool // the client has begun with SETTINGS
+
 	block     []byte // of a header block whose CONTINUATION is still to come
 	blockHead head   // its HEADERS frame; id 0 for none
+	parts     int    // frames of it
 
 	buf   []byte // being rewritten; nil if there is none
 	used  int    // bytes at the beginning of buf that are rewritten
@@ -139,12 +142,16 @@ func (in *inbound) begin() error {
 	switch {
 	case in.blockHead.id != 0 && !continues:
 		return errProtocol
-	case h.length > maxFrame, h.id == 0 && in.blockHead.id == 0 && (h.typ == http2.FrameData || h.typ == http2.FrameHeaders),
+	case !in.settled && h.typ != http2.FrameSettings, h.length > maxFrame, h.id == 0 && in.blockHead.id == 0 && (h.typ == http2.FrameData || h.typ == http2.FrameHeaders),
 		h.typ == http2.FrameContinuation && in.blockHead.id == 0:
+		if in.front.gracefully() { // nothing reads what follows
+			return errProtocol
+		}
 		in.raw = true // and gRPC's server refuses it
 		in.emit(in.head[:])
 		return nil
 	}
+	in.settled = true
 	in.mode = collect
 	if h.typ == http2.FrameData {
 		in.mode = in.front.beginData(in, h)

@@ -85,11 +85,12 @@ func (f *Front) headerFrame(in *inbound, h head, payload []byte) error {
 		if h.flags.Has(http2.FlagHeadersEndHeaders) {
 			return f.headers(in, h, part)
 		}
-		in.blockHead, in.block = h, append(in.block[:0], part...)
+		in.blockHead, in.block, in.parts = h, append(in.block[:0], part...), 1
 		return nil
 	}
-	if in.block = append(in.block, payload...); len(in.block) > 2*in.maxHeader {
-		return errProtocol // gRPC's server ends such a connection too
+	in.block = append(in.block, payload...)
+	if in.parts++; len(in.block)+in.parts*headLen > 2*in.maxHeader { // empty frames too
+		return errProtocol
 	}
 	if !h.flags.Has(http2.FlagContinuationEndHeaders) {
 		return nil

@@ -429,8 +429,8 @@ func TestFront_clientReadsNothing(t *testing.T) {
 			c.next += 2
 		}
 	}()
-	eventually(t, "calls are passed", func() bool { return x.proxy.count("RefuseAtLength") > 10 })
-	if n := x.front().out.length(); n > 2*maxUnread {
+	eventually(t, "the client is not read any more", func() bool { return x.front().out.control() > maxControl })
+	if n := x.front().out.length(); n > 2*maxControl {
 		t.Errorf("%d bytes are kept", n)
 	}
 	_ = c.conn.Close()

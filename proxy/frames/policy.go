@@ -18,7 +18,7 @@ type Policy interface {
 	// Divert is asked with the first and only message of a call, without its prefix. It returns nil to pass the call. The
 	// message stays valid until the call has ended or was passed.
 	Divert(call any, first []byte) *Diversion
-	// Passed is told of a call that the policy wanted, and that gRPC's server gets after all.
+	// Passed is told of a call that the policy wanted, and that gRPC's server gets after all. No nil of Divert is told.
 	Passed(call any, why Why)
 	// Dropped is told of a held call that the client reset before Divert was asked. gRPC's server never sees that call.
 	Dropped(call any, began time.Time)
@@ -34,11 +34,11 @@ const (
 	Message Why = "message"
 	// Slow says that the message was not whole after Config.Hold.
 	Slow Why = "slow"
-	// Bound says that the connection has reached Config.Held, or that too much waits for its client.
+	// Bound says that the connection has reached Config.Held or Config.Ahead, or that too much waits for its client.
 	Bound Why = "bound"
-	// Full says that the Backend did not take the call. Nothing was sent.
+	// Full says that the Backend did not take the call.
 	Full Why = "full"
-	// Lost says that the storage was lost before it answered, or that the Backend was told to yield. The Diversion is over.
+	// Lost says that the storage was lost before it answered, or that the Backend was told to yield. It follows Taken.
 	Lost Why = "lost"
 )
 
@@ -86,6 +86,9 @@ type Config struct {
 	// Held is how many calls may be held at a time (64), and Hold for how long (1 s).
 	Held int
 	Hold time.Duration
+	// Ahead is how many bytes of answers storages may send ahead of the client, all calls together; 64 MiB. A call takes 64 KiB of
+	// them, and 1 MiB once its client has taken 256 KiB, while all calls together have no more than half.
+	Ahead int64
 	// PingMinTime is the shortest time between pings, as in gRPC's keepalive.EnforcementPolicy; 10 s.
 	PingMinTime time.Duration
 	// SendStall is how long a client may take nothing of a call; 10 min.

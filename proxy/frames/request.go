@@ -104,7 +104,7 @@ func (s *stream) returned(n int) {
 		return
 	}
 	s.unpaid += int64(n)
-	if s.total += int64(n); s.total >= laterAfter && s.limit < laterWindow {
+	if s.total += int64(n); s.total >= laterAfter && s.limit < laterWindow && s.to.extend(laterWindow-s.limit) {
 		s.unpaid += laterWindow - s.limit
 		s.limit = laterWindow
 	}

@@ -24,6 +24,7 @@ type backendReader struct {
 
 	block     []byte // of a header block whose CONTINUATION is still to come
 	blockHead head   // its HEADERS frame; id 0 for none
+	parts     int    // frames of it
 
 	run        *stream // DATA frames of it are gathered, to be delivered together
 	runAt, end int     // where they are in the buffer
@@ -148,9 +149,10 @@ func (r *backendReader) frame(h head, buf []byte, at, end int) error {
 		if h.flags.Has(http2.FlagHeadersEndHeaders) {
 			return r.headers(h, part)
 		}
-		r.blockHead, r.block = h, append(r.block[:0], part...)
+		r.blockHead, r.block, r.parts = h, append(r.block[:0], part...), 1
 	case http2.FrameContinuation:
-		if r.block = append(r.block, payload...); r.blockHead.id == 0 || len(r.block) > 2*b.cfg.MaxHeader {
+		r.block = append(r.block, payload...)
+		if r.parts++; r.blockHead.id == 0 || len(r.block)+r.parts*headLen > 2*b.cfg.MaxHeader {
 			return errProtocol
 		}
 		if h.flags.Has(http2.FlagContinuationEndHeaders) {

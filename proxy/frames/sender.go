@@ -12,6 +12,9 @@ const (
 	chunkSize = 64 << 10
 	// maxQueued is how many bytes may be queued before write waits.
 	maxQueued = 256 << 10
+	// maxControl is how many bytes may wait that are no DATA of a call before nothing more is read from the client: it must take
+	// the answers to its frames.
+	maxControl = 1 << 20
 	// maxStaged is how many bytes wait for the end of a batch at most.
 	maxStaged = 32 << 10
 )
@@ -30,6 +33,7 @@ type sender struct {
 	staged []byte    // to be written at the end of the batch; guarded by mu
 	queue  []*chunk  // guarded by mu
 	queued int       // bytes in queue; guarded by mu
+	data   int       // the bytes of queued that are marked; guarded by mu
 	busy   bool      // a goroutine writes to conn, or is about to; guarded by mu
 	last   bool      // the connection is closed when all is written; guarded by mu
 	err    error     // guarded by mu
@@ -154,6 +158,7 @@ func (s *sender) enqueue(b []byte, c *call, n int) {
 		if b = b[k:]; len(b) == 0 {
 			if c != nil && n > 0 {
 				tail.marks = append(tail.marks, mark{c, n})
+				s.data += n
 			}
 			return
 		}
@@ -179,6 +184,9 @@ func (s *sender) drain() {
 
 		s.mu.Lock()
 		s.queued -= len(next.bytes)
+		for _, m := range next.marks {
+			s.data -= m.n
+		}
 		if err != nil {
 			s.failLocked(err)
 		}
@@ -224,6 +232,15 @@ func (s *sender) write(b []byte) error {
 	s.busy = false
 	s.idleLocked()
 	return err
+}
+
+// throttle waits while too much waits to be written that is no DATA of calls, as gRPC's server does.
+func (s *sender) throttle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.queued-s.data > maxControl && s.err == nil {
+		s.room.Wait()
+	}
 }
 
 // finish closes the connection when everything is written.

@@ -116,3 +116,5 @@ func (u *unary) lost(err error) { u.end(nil, err) }
 func (u *unary) expired()       { u.end(nil, context.DeadlineExceeded) }
 func (u *unary) yield()         {} // it asks this storage
 func (u *unary) flush()         {}
+
+func (u *unary) extend(int64) bool { return true }

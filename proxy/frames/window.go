@@ -1,18 +1,21 @@
 package frames
 
 import (
+	"slices"
 	"time"
 
 	"golang.org/x/net/http2"
 )
 
 const (
-	// maxDebt bounds the bytes of diverted calls that gRPC's server does not know of: so much it may send too much.
-	maxDebt = 8 << 20
+	// smallDebt is how many bytes of diverted calls gRPC's server need not know of while it has no calls: so much it may send too
+	// much. Beyond it, and while there are such calls, half of the client's window is for them. A client may use half of its
+	// window before it opens it again.
+	smallDebt = 8 << 20
 	// repayAt is how many bytes of diverted requests are returned to the client's window at a time.
 	repayAt = 4 << 10
-	// maxBlocked is how many bytes of gRPC's server wait for the client's window. The debt bounds its DATA; a client that
-	// begins calls and opens no window for their answers is cut off.
+	// maxBlocked is how many bytes of gRPC's server wait for the client's window. A client that has calls answered and opens no
+	// window for the answers is cut off.
 	maxBlocked = 16 << 20
 )
 
@@ -27,20 +30,25 @@ type windows struct {
 	unpaid  int64   // bytes of diverted requests that were not yet returned to the client's window
 	blocked []byte  // frames of gRPC's server that wait for conn
 	writing bool    // gRPC's server writes the frames before the blocked ones
-	waiting []*call // have DATA that waits for a window
+	waiting []*call // have DATA that waits for conn, and windows of their own; the next one first
 }
 
-// room is how many of n bytes of DATA a diverted call may send now. mu is held.
-func (f *Front) room(c *call, n int) int {
+// open is how many bytes of DATA diverted calls may send now. mu is held.
+func (f *Front) open() int64 {
 	w := &f.windows
 	if len(w.blocked) > 0 {
 		return 0
 	}
-	debt := int64(maxDebt)
-	if len(f.passed) > 0 {
-		debt = min(debt, (w.conn+w.debt)/2)
+	debt := (w.conn + w.debt) / 2
+	if len(f.passed) == 0 {
+		debt = max(debt, smallDebt)
 	}
-	return int(max(0, min(int64(n), c.window, w.conn, debt-w.debt)))
+	return min(w.conn, debt-w.debt)
+}
+
+// room is how many of n bytes of DATA a diverted call may send now. mu is held.
+func (f *Front) room(c *call, n int) int {
+	return int(max(0, min(int64(n), c.window, f.open())))
 }
 
 // spend takes DATA of a diverted call from the windows. mu is held.
@@ -75,6 +83,7 @@ func (f *Front) windowUpdate(in *inbound, h head, n int64) error {
 	case c != nil:
 		c.window += n // of a call that is held it is not yet known
 		c.extra += n
+		f.queue(c)
 		f.moveOn()
 	case p != nil:
 		id = p.inner
@@ -91,7 +100,7 @@ func (f *Front) windowUpdate(in *inbound, h head, n int64) error {
 func (f *Front) settings(in *inbound, h head, payload []byte) error {
 	if h.id == 0 && h.length%6 == 0 && !h.flags.Has(http2.FlagSettingsAck) {
 		f.mu.Lock()
-		eachSetting(payload, f.setting)
+		f.set(payload)
 		f.moveOn()
 		closing := f.closing != nil
 		f.unlock()
@@ -103,43 +112,65 @@ func (f *Front) settings(in *inbound, h head, payload []byte) error {
 	return nil
 }
 
-func (f *Front) setting(id http2.SettingID, value uint32) {
+// set takes the settings of a frame. A frame may repeat one often, and only the last counts. mu is held.
+func (f *Front) set(payload []byte) {
 	w := &f.windows
-	switch id {
-	case http2.SettingInitialWindowSize:
-		if value > maxWindow {
-			return // gRPC's server refuses it
+	initial := w.initial
+	eachSetting(payload, func(id http2.SettingID, value uint32) {
+		switch {
+		case id == http2.SettingInitialWindowSize && value <= maxWindow: // gRPC's server refuses others
+			initial = int64(value)
+		case id == http2.SettingMaxHeaderListSize:
+			w.maxList = int64(value)
+		case id == http2.SettingHeaderTableSize:
+			w.noTable = w.noTable || value < headerTable
 		}
-		for _, c := range f.calls {
-			if c.state == diverted {
-				c.window += int64(value) - w.initial
-			}
+	})
+	if initial == w.initial {
+		return
+	}
+	for _, c := range f.calls {
+		if c.state == diverted {
+			c.window += initial - w.initial
+			f.queue(c)
 		}
-		w.initial = int64(value)
-	case http2.SettingMaxHeaderListSize:
-		w.maxList = int64(value)
-	case http2.SettingHeaderTableSize:
-		w.noTable = w.noTable || value < headerTable
+	}
+	w.initial = initial
+}
+
+// queue has a call wait in turn for the connection's window, unless it waits for its own. mu is held.
+func (f *Front) queue(c *call) {
+	if c.waits() && c.window > 0 && !c.queued {
+		c.queued = true
+		f.windows.waiting = append(f.windows.waiting, c)
 	}
 }
 
-// moveOn sends as much as the windows allow now. mu is held.
+// dequeue undoes queue. mu is held.
+func (f *Front) dequeue(c *call) {
+	w := &f.windows
+	if c.queued {
+		c.queued = false
+		i := slices.Index(w.waiting, c)
+		w.waiting = slices.Delete(w.waiting, i, i+1)
+	}
+}
+
+// moveOn sends as much as the windows allow now. It looks only at calls that can go on: a client may send it here with every few
+// bytes. mu is held.
 func (f *Front) moveOn() {
 	f.sendBlocked()
 	w := &f.windows
-	for moved := true; moved && len(w.waiting) > 0; { // in turn
-		moved = false
-		kept := w.waiting[:0]
-		for _, c := range w.waiting {
-			if c.state == diverted && c.waits() && c.sendPending() {
-				moved = true
-			}
-			if c.queued = c.state == diverted && c.waits(); c.queued {
-				kept = append(kept, c)
-			}
-		}
-		clear(w.waiting[len(kept):])
-		w.waiting = kept
+	for len(w.waiting) > 0 && f.open() > 0 {
+		c := w.waiting[0]
+		w.waiting[0] = nil
+		w.waiting = w.waiting[1:]
+		c.queued = false
+		c.sendPending()
+		f.queue(c)
+	}
+	if len(w.waiting) == 0 {
+		w.waiting = nil
 	}
 }
 
