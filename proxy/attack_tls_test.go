@@ -22,6 +22,7 @@ import (
 
 	"praefect/fsm/state"
 	"praefect/proxy/transaction"
+	"praefect/test/must"
 )
 
 // pipes is a listener whose connections are in this process, so that time can be simulated.
@@ -71,18 +72,28 @@ func drip(conn net.Conn, bytes []byte, done *sync.WaitGroup) {
 	}
 }
 
+// certificate makes the settings of a server on this host, and what a client of it trusts.
+func certificate(t *testing.T) (server *tls.Config, roots *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must.Succeed(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	must.Succeed(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	must.Succeed(t, err)
+	roots = x509.NewCertPool()
+	roots.AddCert(leaf)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"h2"}}, roots
+}
+
 // TestAttack_halfOpen: a connection that has not shown a token ends in time, wherever its client
 // stops or however slowly it goes on: the deadline stands before the handshake.
 func TestAttack_halfOpen(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server, _ := certificate(t)
 	first := hello(t)
 	secured := func(conn net.Conn) net.Conn {
 		return tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
@@ -118,19 +129,19 @@ func TestAttack_halfOpen(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				log := slog.New(slog.DiscardHandler)
-				server, err := New(Deps{
+				instance, err := New(Deps{
 					Logger: log, Transactions: transaction.NewManager(func() state.Incarnation { return 1 }, log, nil),
-				}, prometheus.NewRegistry(), Config{Auth: Auth{Token: clientToken}})
+				}, prometheus.NewRegistry(), Config{Auth: Auth{Token: clientToken}, Frames: framesOn})
 				if err != nil {
 					t.Fatal(err)
 				}
 				var creds credentials.TransportCredentials
 				if row.tls {
-					creds = credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"h2"}})
+					creds = credentials.NewTLS(server)
 				}
 				lis := &pipes{incoming: make(chan net.Conn), closed: make(chan struct{})}
 				served := make(chan error, 1)
-				go func() { served <- server.Serve(lis, "tls", creds) }()
+				go func() { served <- instance.Serve(lis, "tls", creds) }()
 				near, far := net.Pipe()
 				lis.incoming <- far
 				began := time.Now()
@@ -142,10 +153,10 @@ func TestAttack_halfOpen(t *testing.T) {
 				_ = near.Close()
 				running.Wait()
 				synctest.Wait()
-				if all, unproved := server.clients.Open(); all+unproved != 0 {
+				if all, unproved := instance.clients.Open(); all+unproved != 0 {
 					t.Errorf("%d connections are open, %d of them unproved", all, unproved)
 				}
-				server.Shutdown(context.Background())
+				instance.Shutdown(context.Background())
 				if err := <-served; err != nil {
 					t.Error(err)
 				}

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -97,7 +99,8 @@ type backend struct {
 	*memory.Server // nil for one of another kind
 	serve          func(context.Context, net.Listener) error
 	address        string
-	voice          sync.RWMutex // locked to mute it
+	roots          *x509.CertPool // of its certificate; nil if it is reached without TLS
+	voice          sync.RWMutex   // locked to mute it
 
 	mu    sync.Mutex
 	calls []memory.Call // without the proxy's own probes; guarded by mu
@@ -169,17 +172,21 @@ func newFixtureSet(t *testing.T, newBackend func(*testing.T, string) *backend, v
 		cancel()
 		running.Wait()
 	})
+	cfg.Calls = measure.NewClient(w.registry, nil)
+	connections := storage.Config{DialOptions: append(cfg.Calls.DialOptions(), grpc.WithStatsHandler(w.sent)), Frames: framesOn}
 	names := []string{"gitaly-1", "gitaly-2", "gitaly-3"}
 	var targets []storage.Target
 	for _, name := range names {
 		b := newBackend(t, name)
 		w.storages[name] = b
 		running.Go(b.run(t, ctx))
-		targets = append(targets, storage.Target{VirtualStorage: "default", Storage: name, Address: "tcp://" + b.address, Token: storageToken})
+		scheme := "tcp://"
+		if b.roots != nil {
+			scheme, connections.TLS = "tls://", &tls.Config{RootCAs: b.roots}
+		}
+		targets = append(targets, storage.Target{VirtualStorage: "default", Storage: name, Address: scheme + b.address, Token: storageToken})
 	}
 	votes := transaction.NewManager(w.node.Incarnation, slog.New(slog.DiscardHandler), nil)
-	cfg.Calls = measure.NewClient(w.registry, nil)
-	connections := storage.Config{DialOptions: append(cfg.Calls.DialOptions(), grpc.WithStatsHandler(w.sent)), Frames: framesOn}
 	if voting {
 		connections.Backchannel = VoteServer(votes)
 	}

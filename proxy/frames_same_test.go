@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,13 +15,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"praefect/proxy/storage"
 	"praefect/test/gitaly/memory"
+	"praefect/test/must"
 )
 
 // traces are what a few reads leave behind: lines in the log, and series of metrics.
@@ -46,7 +52,7 @@ func TestFrames_leaveTheSameTraces(t *testing.T) {
 // tracesOf makes calls that end in different ways, and returns what they have left.
 func tracesOf(t *testing.T) traces {
 	var log lines
-	w := newFixture(t)
+	w := newFixtureOf(t, withBlobs(8<<20, nil, nil), false)
 	w.server.log = slog.New(slog.NewJSONHandler(&log, nil))
 	w.create("a.git")
 	conn := w.proved(w.tcp(storage.Credentials(clientToken)))
@@ -75,8 +81,11 @@ func tracesOf(t *testing.T) traces {
 		t.Fatal(err)
 	}
 	w.goesAway(ctx, conn)
+	w.isLate(ctx)
+	w.goesAwayHalfway(ctx, conn)
+	w.losesTheStorageHalfway(ctx, conn)
 
-	const calls = 6 // beside the creation and the health check
+	const calls = 9 // beside the creation and the health checks
 	var found []string
 	w.eventually(func() error {
 		if found = log.with("gitaly.RefService"); len(found)+len(log.with("GetBlob"))+len(log.with("RepositoryExists")) < calls {
@@ -101,13 +110,120 @@ func (w *fixture) goesAway(ctx context.Context, conn *grpc.ClientConn) {
 		return true, nil
 	})
 	defer w.storages["gitaly-1"].setHook(nil)
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	done := make(chan error, 1)
 	go func() { done <- exists(ctx, conn, "a.git") }()
 	<-began
 	cancel()
 	wants(w.t, <-done, codes.Canceled)
 	<-end
+}
+
+// isLate makes a read whose storage does not answer in time, with a client that leaves the deadline to the instance.
+func (w *fixture) isLate(ctx context.Context) {
+	w.t.Helper()
+	w.storages["gitaly-1"].setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
+		<-ctx.Done()
+		return false, status.FromContextError(ctx.Err()).Err()
+	})
+	defer w.storages["gitaly-1"].setHook(nil)
+	client := w.attack()
+	fields := []hpack.HeaderField{{Name: "grpc-timeout", Value: "100m"}}
+	sent, _ := metadata.FromOutgoingContext(ctx)
+	for name, values := range sent {
+		fields = append(fields, hpack.HeaderField{Name: name, Value: values[0]})
+	}
+	call := func(method string, request proto.Message, more ...hpack.HeaderField) {
+		body, err := proto.Marshal(request)
+		must.Succeed(w.t, err)
+		id, err := client.Open(method, storage.Token(clientToken, time.Now()), more...)
+		must.Succeed(w.t, err)
+		must.Succeed(w.t, client.Framer.WriteData(id, true, append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body))), body...)))
+	}
+	ended := func(frames int) {
+		w.t.Helper()
+		w.eventually(func() error { // with trailers, or with a reset
+			client.mu.Lock()
+			defer client.mu.Unlock()
+			if n := client.seen[http2.FrameHeaders] + client.seen[http2.FrameRSTStream]; n < frames {
+				return fmt.Errorf("%d frames", n)
+			}
+			return nil
+		})
+	}
+	call(exemptMethod, &healthpb.HealthCheckRequest{}) // shows the token
+	ended(2)
+	call(refExistsMethod, &gitalypb.RefExistsRequest{Repository: repository("a.git"), Ref: []byte("refs/heads/main")}, fields...)
+	ended(3)
+}
+
+// beginsBlob begins a download, and takes the first message.
+func (w *fixture) beginsBlob(ctx context.Context, conn *grpc.ClientConn) gitalypb.BlobService_GetBlobClient {
+	w.t.Helper()
+	blob, err := gitalypb.NewBlobServiceClient(conn).GetBlob(ctx, &gitalypb.GetBlobRequest{Repository: repository("a.git"), Oid: revision, Limit: -1})
+	must.Succeed(w.t, err)
+	_, err = blob.Recv()
+	must.Succeed(w.t, err)
+	return blob
+}
+
+// rest is how a download ends.
+func rest(blob gitalypb.BlobService_GetBlobClient) (err error) {
+	for err == nil {
+		_, err = blob.Recv()
+	}
+	return err
+}
+
+// goesAwayHalfway has a client give up a download.
+func (w *fixture) goesAwayHalfway(ctx context.Context, conn *grpc.ClientConn) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	blob := w.beginsBlob(ctx, conn)
+	cancel()
+	wants(w.t, rest(blob), codes.Canceled)
+}
+
+// losesTheStorageHalfway has a storage die during a download. gRPC's clients have a status of their own for an answer that ends within a
+// message, as it may where frames are forwarded.
+func (w *fixture) losesTheStorageHalfway(ctx context.Context, conn *grpc.ClientConn) {
+	w.t.Helper()
+	blob := w.beginsBlob(ctx, conn)
+	w.storages["gitaly-1"].Kill()
+	err := rest(blob)
+	if !framesOn || status.Convert(err).Message() != io.ErrUnexpectedEOF.Error() {
+		wants(w.t, err, codes.Unavailable)
+	}
+}
+
+// TestFrames_clientIsLate: a client that ends a call at its deadline is told so on both ways, and the line says that the client gave up
+// or was late, whichever the instance learned first.
+func TestFrames_clientIsLate(t *testing.T) {
+	for _, frames := range []bool{false, true} {
+		if frames {
+			asFrames(t)
+		}
+		var log lines
+		w := newFixture(t)
+		w.server.log = slog.New(slog.NewJSONHandler(&log, nil))
+		for _, b := range w.storages {
+			b.setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
+				<-ctx.Done()
+				return false, status.FromContextError(ctx.Err()).Err()
+			})
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		conn := w.proved(w.tcp(storage.Credentials(clientToken)))
+		wants(t, exists(ctx, conn, "a.git"), codes.DeadlineExceeded)
+		w.eventually(func() error {
+			found := log.with("RefExists")
+			if len(found) == 1 && (strings.Contains(found[0], `"Canceled"`) || strings.Contains(found[0], `"DeadlineExceeded"`)) {
+				return nil
+			}
+			return fmt.Errorf("lines: %q", found)
+		})
+	}
 }
 
 func wants(t *testing.T, err error, code codes.Code) {
@@ -135,6 +251,12 @@ func linesOf(t *testing.T, log *lines) (all []map[string]any) {
 			if line[key] != nil {
 				line[key] = "some"
 			}
+		}
+		switch code := line["grpc.code"]; {
+		case code == "DeadlineExceeded": // the storage may be the first to notice
+			line["err"] = "some"
+		case code != "OK" && line["grpc.method"] == "GetBlob": // how far it came
+			line["err"], line["grpc.response.payload_bytes"] = "some", "some"
 		}
 		all = append(all, line)
 	}
@@ -165,6 +287,9 @@ func (w *fixture) seriesOfCalls(calls float64) map[string]float64 {
 				}
 				if service := labels["grpc_service"]; strings.HasPrefix(service, "grpc.health") || service == "gitaly.ServerService" {
 					continue // the instance asks these when it likes
+				}
+				if labels["grpc_method"] == "GetBlob" && strings.Contains(name, "_msg_") {
+					continue // some downloads end halfway
 				}
 				value := one.GetCounter().GetValue() + float64(one.GetHistogram().GetSampleCount())
 				series[name+" "+fmt.Sprint(slices.Sorted(maps.Keys(labels)), labels)] = value

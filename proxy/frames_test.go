@@ -3,9 +3,12 @@ package proxy
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -23,6 +26,7 @@ import (
 	"praefect/proxy/frames"
 	"praefect/proxy/storage"
 	"praefect/test/gitaly/memory"
+	"praefect/test/must"
 )
 
 const (
@@ -56,6 +60,7 @@ func TestFrames_bothWays(t *testing.T) {
 		"bounded log":               TestLog_isBounded,
 		"maintenance":               TestMaintain_goesToAllThatServe,
 		"long statuses":             TestAttack_longStatuses,
+		"half-open connections":     TestAttack_halfOpen,
 		"infos":                     TestInfo_showsVirtualStorages,
 	} {
 		t.Run(name, test)
@@ -213,52 +218,58 @@ func TestFrames_storageIsLostBeforeItAnswers(t *testing.T) {
 	}
 }
 
+// sumOf downloads a blob, and says what came.
+func sumOf(t *testing.T, conn *grpc.ClientConn, storage string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	blob, err := gitalypb.NewBlobServiceClient(conn).GetBlob(ctx, &gitalypb.GetBlobRequest{
+		Repository: &gitalypb.Repository{StorageName: storage, RelativePath: "a.git"}, Oid: revision, Limit: -1,
+	})
+	must.Succeed(t, err)
+	hash, size := sha256.New(), 0
+	for {
+		part, err := blob.Recv()
+		if err == io.EOF {
+			return fmt.Sprintf("%d bytes, %x", size, hash.Sum(nil))
+		}
+		must.Succeed(t, err)
+		size += len(part.GetData())
+		hash.Write(part.GetData())
+	}
+}
+
+// withBlobs makes storages whose blobs have a size, and which are reached over TLS if there is a certificate.
+func withBlobs(size int64, server *tls.Config, roots *x509.CertPool) func(*testing.T, string) *backend {
+	return func(t *testing.T, name string) *backend {
+		t.Helper()
+		b := &backend{}
+		m, err := memory.New(memory.Config{Storages: []string{name}, Token: storageToken, BlobSize: size, Hook: b.ask})
+		must.Succeed(t, err)
+		b.Server, b.serve = m, m.Run
+		if server != nil {
+			b.roots = roots
+			b.serve = func(ctx context.Context, lis net.Listener) error { return m.Run(ctx, tls.NewListener(lis, server)) }
+		}
+		return b
+	}
+}
+
 // TestFrames_largeAnswer compares a blob that is larger than every window with the storage's own.
 func TestFrames_largeAnswer(t *testing.T) {
 	asFrames(t)
-	w := newFixtureOf(t, func(t *testing.T, name string) *backend {
-		t.Helper()
-		b := &backend{}
-		server, err := memory.New(memory.Config{Storages: []string{name}, Token: storageToken, BlobSize: 40 << 20, Hook: b.ask})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.Server, b.serve = server, server.Run
-		return b
-	}, true)
+	w := newFixtureOf(t, withBlobs(40<<20, nil, nil), true)
 	w.create("a.git")
 	conn := w.proved(w.tcp(storage.Credentials(clientToken)))
-	sum := func(conn *grpc.ClientConn, storage string) string {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		blob, err := gitalypb.NewBlobServiceClient(conn).GetBlob(ctx, &gitalypb.GetBlobRequest{
-			Repository: &gitalypb.Repository{StorageName: storage, RelativePath: "a.git"}, Oid: revision, Limit: -1,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		hash, size := sha256.New(), 0
-		for {
-			part, err := blob.Recv()
-			if err == io.EOF {
-				return fmt.Sprintf("%d bytes, %x", size, hash.Sum(nil))
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			size += len(part.GetData())
-			hash.Write(part.GetData())
-		}
-	}
 	direct, err := storage.NewClient("tcp://"+w.storages["gitaly-1"].address, storageToken)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer direct.Close()
-	want := sum(direct, "gitaly-1")
+	want := sumOf(t, direct, "gitaly-1")
 	before := w.diverted(getBlobMethod) // that one
 	for range 2 {
-		if got := sum(conn, "default"); got != want {
+		if got := sumOf(t, conn, "default"); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
