@@ -115,10 +115,10 @@ func bulkMemory(ctx context.Context, binaries cluster.Binaries, s settings) (fig
 	}
 	defer m.stop()
 	paths := bulkPaths
+	if err := m.addFramed(ctx, binaries, s); err != nil {
+		return nil, err
+	}
 	if s.frames {
-		if err := m.addFramed(ctx, binaries); err != nil {
-			return nil, err
-		}
 		paths = append(slices.Clone(paths), framed)
 	}
 	conns := m.conns

@@ -90,7 +90,7 @@ type inMemory struct {
 	c *cluster.Cluster
 	// conns lead to the first storage directly, through the instance, and through
 	// processes that do less. Behind the virtual storage "alone" there is only the
-	// first storage.
+	// first storage, behind "default" there are all.
 	conns map[string]*grpc.ClientConn
 	pids  map[string]int // of the processes between, by path
 	// gateways are where the paths begin.
@@ -131,7 +131,7 @@ func memoryCluster(ctx context.Context, binaries cluster.Binaries, mode string, 
 	if m.c, err = m.startCluster(ctx, binaries, m.settings); err != nil {
 		return nil, err
 	}
-	m.conns[proxied], m.conns[alone] = m.c.Instances[0].Conn(), m.c.Instances[0].Conn()
+	m.conns[proxied] = m.c.Instances[0].Conn()
 	conn, err := cluster.Dial(m.first, memoryToken)
 	if err != nil {
 		return nil, err
@@ -163,8 +163,11 @@ func (m *inMemory) startCluster(ctx context.Context, binaries cluster.Binaries, 
 // frames.
 const framed = "frames"
 
-// addFramed starts that instance.
-func (m *inMemory) addFramed(ctx context.Context, binaries cluster.Binaries) error {
+// addFramed starts that instance, if s wants it.
+func (m *inMemory) addFramed(ctx context.Context, binaries cluster.Binaries, s settings) error {
+	if !s.frames {
+		return nil
+	}
 	c, err := m.startCluster(ctx, binaries, m.settings+"[forwarding]\nframes = true\n")
 	if err != nil {
 		return err
@@ -172,6 +175,19 @@ func (m *inMemory) addFramed(ctx context.Context, binaries cluster.Binaries) err
 	i := c.Instances[0]
 	m.conns[framed], m.pids[framed], m.gateways[framed] = i.Conn(), i.PID(), gateway{i.Addr, c.Token}
 	return nil
+}
+
+// ways are the ways to the first storage, through instances to a virtual storage.
+func (m *inMemory) ways(virtualStorage string) map[string]way {
+	ways := map[string]way{direct: {conn: m.conns[direct], storage: "gitaly-1"}}
+	for path, pid := range m.pids {
+		storage := "gitaly-1"
+		if path == proxied || path == framed {
+			storage = virtualStorage
+		}
+		ways[path] = way{conn: m.conns[path], storage: storage, pid: pid}
+	}
+	return ways
 }
 
 // gateway is where a connection leads, and the secret that its calls prove to know.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +30,7 @@ func nodes(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 	if err != nil {
 		return nil, err
 	}
-	git, err := prepareGit(ctx, binaries, 64)
+	git, err := prepareGit(ctx, binaries, repositoriesFor(slices.Max(nodeClients)))
 	if err != nil {
 		return nil, err
 	}
@@ -54,46 +55,32 @@ func nodes(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 	if err != nil {
 		return nil, err
 	}
-	reads := map[string]way{direct: {conn: node.Conn(), storage: node.Name}, proxied: {instance.Conn(), alone, instance.PID()}}
+	reads := map[string]way{direct: {conn: node.Conn(), storage: node.Name}, proxied: {conn: instance.Conn(), storage: alone, pid: instance.PID()}}
 	for path, conn := range less {
-		reads[path] = way{conn, node.Name, helpers[path].pid}
+		reads[path] = way{conn: conn, storage: node.Name, pid: helpers[path].pid}
 	}
-	writes := map[string]way{direct: reads[direct], proxied: {instance.Conn(), "default", instance.PID()}}
+	writes := map[string]way{direct: reads[direct], proxied: {instance.Conn(), "default", instance.PID(), c}}
 	paths, value := git.seeds.Paths(), git.seeds.Values()[0]
 
 	var made atomic.Int64 // references that do not exist yet
-	var all figures
+	var several []rounds
 	for _, clients := range nodeClients {
-		for _, one := range []rounds{
-			{name: "node_find_commit", ways: reads, call: func(ctx context.Context, to way, _ string, n int) error {
-				_, err := workload.Client{Conn: to.conn, VirtualStorage: to.storage}.Find(ctx, paths[n%len(paths)], value)
-				return err
-			}},
-			{name: "node_ref_exists", ways: reads, call: func(ctx context.Context, to way, _ string, n int) error {
+		span := repositoriesFor(clients)
+		several = append(several, commitsFound("node_find_commit", reads, clients, git.seeds),
+			rounds{"node_ref_exists", reads, clients, len(paths), func(ctx context.Context, to way, _ string, n int) error {
 				return refExists(ctx, to.conn, &gitalypb.Repository{StorageName: to.storage, RelativePath: paths[n%len(paths)]}, n)
 			}},
-			{name: "node_blob", ways: reads, call: func(ctx context.Context, to way, _ string, _ int) error {
+			rounds{"node_blob", reads, clients, 1, func(ctx context.Context, to way, _ string, _ int) error {
 				size, err := readBlob(ctx, to.conn, &gitalypb.Repository{StorageName: to.storage, RelativePath: large.GetRelativePath()}, blob)
 				if err == nil && size != blobSize {
 					err = fmt.Errorf("%d bytes came of %d", size, blobSize)
 				}
 				return err
 			}},
-			{name: "node_voted_write", ways: writes, call: func(ctx context.Context, to way, _ string, n int) error {
+			rounds{"node_voted_write", writes, clients, span, func(ctx context.Context, to way, _ string, n int) error {
 				ref := fmt.Sprintf("refs/heads/bench-%d-%d", clients, made.Add(1))
-				return workload.Client{Conn: to.conn, VirtualStorage: to.storage}.Point(ctx, paths[n%len(paths)], ref, value, "")
-			}},
-		} {
-			one.clients = clients
-			measured, err := one.run(ctx, s)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, measured...)
-			if err := settle(ctx, c); err != nil {
-				return nil, err
-			}
-		}
+				return workload.Client{Conn: to.conn, VirtualStorage: to.storage}.Point(ctx, paths[n%span], ref, value, "")
+			}})
 	}
-	return all, nil
+	return measure(ctx, s, several...)
 }

@@ -63,16 +63,16 @@ func pushTo(ctx context.Context, c *cluster.Cluster, s settings, paths []string,
 		return nil, err
 	}
 	single := c.StoragesOf(alone)[0]
-	sides := map[string][]side{direct: {{nil, single.Conn(), single.Name}}}
+	ways := map[string][]way{direct: {{conn: single.Conn(), storage: single.Name}}}
 	for _, i := range c.Instances {
-		sides[proxied] = append(sides[proxied], side{c, i.Conn(), "default"})
+		ways[proxied] = append(ways[proxied], way{i.Conn(), "default", i.PID(), c})
 	}
 	var all figures
 	for _, target := range targets {
 		rate, failed, cpu := map[string][]float64{}, map[string][]float64{}, []float64(nil)
 		for n := range s.few() {
 			for _, path := range []string{direct, proxied} {
-				r := rush{to: sides[path], commit: commit, paths: paths[:target.repositories], name: fmt.Sprint(target.name, "-", n)}
+				r := rush{to: ways[path], commit: commit, paths: paths[:target.repositories], name: fmt.Sprint(target.name, "-", n)}
 				o, err := r.run(ctx)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", target.name, path, err)
@@ -129,7 +129,7 @@ func smallCommit(ctx context.Context, c *cluster.Cluster, work string) (commit, 
 
 // rush is all pushers at once.
 type rush struct {
-	to     []side // in turn
+	to     []way // in turn
 	commit commit
 	paths  []string // of the repositories, in turn
 	name   string   // that no other rush has
@@ -143,7 +143,7 @@ type outcome struct {
 }
 
 func (r rush) run(ctx context.Context) (o outcome, err error) {
-	before, err := r.cpuSeconds()
+	before, err := r.spent(ctx)
 	if err != nil {
 		return o, err
 	}
@@ -163,24 +163,21 @@ func (r rush) run(ctx context.Context) (o outcome, err error) {
 		}
 	}
 	o.rate = float64(pushers-len(o.faults)) / took.Seconds()
-	if r.to[0].c == nil || ctx.Err() != nil {
+	if r.to[0].repairs == nil || ctx.Err() != nil {
 		return o, context.Cause(ctx)
 	}
-	if err := settle(ctx, r.to[0].c); err != nil {
+	if err := settle(ctx, r.to[0].repairs); err != nil {
 		return o, err
 	}
-	after, err := r.cpuSeconds()
+	after, err := r.spent(ctx)
 	o.cpu = 1000 * (after - before) / pushers
 	return o, err
 }
 
-// cpuSeconds is the processor time that the instances have used.
-func (r rush) cpuSeconds() (sum float64, err error) {
-	if r.to[0].c == nil {
-		return 0, nil
-	}
-	for _, i := range r.to[0].c.Instances {
-		used, err := cpuSeconds(i.PID())
+// spent is the processor time that the instances have used.
+func (r rush) spent(ctx context.Context) (sum float64, err error) {
+	for _, to := range r.to {
+		used, _, err := to.spent(ctx)
 		if err != nil {
 			return 0, err
 		}
@@ -190,7 +187,7 @@ func (r rush) cpuSeconds() (sum float64, err error) {
 }
 
 // push makes a reference for the commit.
-func (r rush) push(ctx context.Context, to side, path, ref string) error {
+func (r rush) push(ctx context.Context, to way, path, ref string) error {
 	const limit = time.Minute
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

@@ -2,10 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"slices"
-
-	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 
 	"praefect/test/cluster"
 )
@@ -18,51 +14,20 @@ func standIn(ctx context.Context, binaries cluster.Binaries, s settings) (figure
 		return nil, err
 	}
 	defer m.stop()
-	if s.frames {
-		if err := m.addFramed(ctx, binaries); err != nil {
-			return nil, err
-		}
-	}
-	reads := map[string]way{
-		direct: {conn: m.conns[direct], storage: "gitaly-1"}, proxied: {m.conns[alone], "alone", m.pids[proxied]},
-		bare: {m.conns[bare], "gitaly-1", m.pids[bare]}, copying: {m.conns[copying], "gitaly-1", m.pids[copying]},
-	}
-	if s.frames {
-		reads[framed] = way{m.conns[framed], "alone", m.pids[framed]}
-	}
-	writes := map[string]way{direct: reads[direct], proxied: {m.conns[proxied], "default", m.pids[proxied]}}
-	create := func(path string, to way) error {
-		for n := range repositoriesFor(slices.Max(unaryClients)) {
-			request := &gitalypb.CreateRepositoryRequest{Repository: benchRepository(path+to.storage, to.storage, n)}
-			if _, err := gitalypb.NewRepositoryServiceClient(to.conn).CreateRepository(ctx, request); err != nil {
-				return fmt.Errorf("create a repository, %s: %w", path, err)
-			}
-		}
-		return nil
-	}
-	for path, to := range reads {
-		if err := create(path, to); err != nil {
-			return nil, err
-		}
-	}
-	if err := create(proxied, writes[proxied]); err != nil {
+	if err := m.addFramed(ctx, binaries, s); err != nil {
 		return nil, err
 	}
-	var all figures
-	for _, clients := range unaryClients {
-		read := rounds{name: "read", ways: reads, clients: clients, call: func(ctx context.Context, to way, path string, n int) error {
-			return refExists(ctx, to.conn, benchRepository(path+to.storage, to.storage, n%repositories), n)
-		}}
-		write := rounds{name: "voted_write", ways: writes, clients: clients, call: func(ctx context.Context, to way, path string, n int) error {
-			return writeRef(ctx, to.conn, benchRepository(path+to.storage, to.storage, n%repositoriesFor(clients)), n)
-		}}
-		for _, one := range []rounds{read, write} {
-			measured, err := one.run(ctx, s)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, measured...)
+	reads := m.ways(alone)
+	writes := map[string]way{proxied: m.ways("default")[proxied]}
+	for _, ways := range []map[string]way{reads, writes} {
+		if err := createIn(ctx, ways); err != nil {
+			return nil, err
 		}
 	}
-	return all, nil
+	writes[direct] = reads[direct]
+	var several []rounds
+	for _, clients := range unaryClients {
+		several = append(several, cheap("read", reads, clients, refExists), cheap("voted_write", writes, clients, writeRef))
+	}
+	return measure(ctx, s, several...)
 }

@@ -14,6 +14,8 @@ import (
 )
 
 const (
+	// repositories is how many repositories the uploads go round.
+	repositories = 64
 	// replicas is how many storages get an upload.
 	replicas = 3
 	// uploadSize is the size of one upload, or of the uploads of the other measurements if those are smaller.
