@@ -38,15 +38,19 @@ func main() {
 	flag.IntVar(&s.runs, "runs", 5, "how often each measurement is taken")
 	flag.DurationVar(&s.slice, "slice", 400*time.Millisecond, "how long one unary measurement lasts")
 	flag.Int64Var(&s.bulkSize, "bulk", 200<<20, "bytes of one bulk transfer")
-	flag.StringVar(&s.only, "only", "", "some of unary, standin, nodes, connections, bulk, upload, votes, clone, push, catchup, catchup-git, idle, frame, queue, with commas between; empty: all")
-	flag.BoolVar(&s.frames, "frames", false, "measure reads also through an instance that forwards them as frames (standin and bulk)")
+	flag.StringVar(&s.only, "only", "", "some of unary, standin, findcommit, nodes, connections, bulk, upload, votes, clone, push, catchup, catchup-git, idle, frame, queue, with commas between; empty: all")
+	flag.BoolVar(&s.frames, "frames", false, "measure reads also through an instance that forwards them as frames (standin, findcommit and bulk)")
 	serve := flag.String("serve-memory", "", "be a storage in memory of that name (for this program's own use)")
+	git := flag.String("serve-git", "", "be a storage on real git of that directory (for this program's own use)")
 	passTo := flag.String("pass-to", "", "pass calls on to a storage (for this program's own use)")
 	copyTo := flag.String("copy-to", "", "copy bytes to and from a storage (for this program's own use)")
 	out := flag.String("o", filepath.Join("build", "bench.json"), "where to write the figures")
 	flag.Parse()
 	if *serve != "" {
 		exit(serveMemory(*serve, s.bulkSize))
+	}
+	if *git != "" {
+		exit(serveGit(*git))
 	}
 	if *passTo != "" {
 		exit(servePassThrough(*passTo))
@@ -76,7 +80,7 @@ func run(ctx context.Context, s settings, out string) error {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, cluster.Binaries, settings) (figures, error)
-	}{{"unary", unary}, {"standin", standIn}, {"nodes", nodes}, {"connections", connections}, {"votes", votes}, {"bulk", bulk}, {"upload", upload}, {"clone", clone}, {"push", push}, {"catchup", catchUp}, {"catchup-git", catchUpOnGit}, {"idle", idle}, {"frame", frame}, {"queue", queue}} {
+	}{{"unary", unary}, {"standin", standIn}, {"findcommit", findCommits}, {"nodes", nodes}, {"connections", connections}, {"votes", votes}, {"bulk", bulk}, {"upload", upload}, {"clone", clone}, {"push", push}, {"catchup", catchUp}, {"catchup-git", catchUpOnGit}, {"idle", idle}, {"frame", frame}, {"queue", queue}} {
 		if s.only != "" && !slices.Contains(strings.Split(s.only, ","), part.name) {
 			continue
 		}

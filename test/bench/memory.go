@@ -102,7 +102,14 @@ type inMemory struct {
 }
 
 // memoryCluster starts one, with storages whose blobs and packs are of a size.
-func memoryCluster(ctx context.Context, binaries cluster.Binaries, mode string, storages int, size int64) (m *inMemory, err error) {
+func memoryCluster(ctx context.Context, binaries cluster.Binaries, mode string, storages int, size int64) (*inMemory, error) {
+	return inFront(ctx, binaries, mode, storages, func(name string) []string {
+		return []string{"-serve-memory", name, "-bulk", fmt.Sprint(size)}
+	})
+}
+
+// inFront starts an instance in front of storages that are this program with some arguments.
+func inFront(ctx context.Context, binaries cluster.Binaries, mode string, storages int, serving func(name string) []string) (m *inMemory, err error) {
 	m = &inMemory{conns: make(map[string]*grpc.ClientConn)}
 	defer func() {
 		if err != nil {
@@ -117,7 +124,7 @@ func memoryCluster(ctx context.Context, binaries cluster.Binaries, mode string, 
 	}
 	for n := range storages {
 		name := fmt.Sprint("gitaly-", n+1)
-		addr, err := m.start("-serve-memory", name, "-bulk", fmt.Sprint(size))
+		addr, err := m.start(serving(name)...)
 		if err != nil {
 			return nil, err
 		}

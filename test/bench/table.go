@@ -29,6 +29,8 @@ var rows = []row{
 	{"", "voted_write_rate", 64, 4000, true},
 	{"the same, processor time per call, ms", "voted_write_cpu_per_1000_calls", 1, 0.8, false},
 	{"", "voted_write_cpu_per_1000_calls", 16, 0.35, false},
+	{"`FindCommit`, git that runs already, of direct", "find_commit_of_direct", 1, 0.80, true},
+	{"", "find_commit_of_direct", 16, 0.80, true},
 	{"`FindCommit` on nodes, of direct", "node_find_commit_of_direct", 1, 0.80, true},
 	{"", "node_find_commit_of_direct", 16, 0.80, true},
 	{"`RefExists` on nodes, of direct", "node_ref_exists_of_direct", 1, 0.95, true},
