@@ -8,23 +8,23 @@ type Coverage struct {
 	Schedules int   `json:"schedules"`
 	Events    int64 `json:"events"`
 
-	Elections       int `json:"elections"`
-	Transfers       int `json:"transfers"`      // elections that the leader wanted
-	CalmTransfers   int `json:"calm_transfers"` // while nothing else went wrong
-	Joins           int `json:"joins"`          // instances that became voters
-	Removals        int `json:"removals"`       // of instances from the configuration
-	RetiredByWord   int `json:"retired_by_word"`
-	Recoveries      int `json:"recoveries"`   // of a lost quorum
-	LostEntries     int `json:"lost_entries"` // that were committed, and lost with the quorum
-	SeveralKept     int `json:"several_kept"` // recoveries after which several storages are as before
-	UnknownOutcomes int `json:"unknown_outcomes"`
-	LaggingViews    int `json:"lagging_views"`
-	Leases          int `json:"leases"`
-	Crashes         int `json:"crashes"`
-	Pauses          int `json:"pauses"`
-	Partitions      int `json:"partitions"`
-	Resets          int `json:"resets"`   // of connections with calls
-	Flickers        int `json:"flickers"` // of leases
+	Elections            int `json:"elections"`
+	Transfers            int `json:"transfers"`             // elections that the leader wanted
+	UndisturbedTransfers int `json:"undisturbed_transfers"` // while nothing else went wrong
+	Joins                int `json:"joins"`                 // instances that became voters
+	Removals             int `json:"removals"`              // of instances from the configuration
+	RetiredByWord        int `json:"retired_by_word"`
+	Recoveries           int `json:"recoveries"`   // of a lost quorum
+	LostEntries          int `json:"lost_entries"` // that were committed, and lost with the quorum
+	SeveralKept          int `json:"several_kept"` // recoveries after which several storages are as before
+	UnknownOutcomes      int `json:"unknown_outcomes"`
+	LaggingViews         int `json:"lagging_views"`
+	Leases               int `json:"leases"`
+	Crashes              int `json:"crashes"`
+	Pauses               int `json:"pauses"`
+	Partitions           int `json:"partitions"`
+	Resets               int `json:"resets"`   // of connections with calls
+	Flickers             int `json:"flickers"` // of leases
 
 	Writes              int `json:"writes"`
 	Acks                int `json:"acks"`
@@ -113,7 +113,7 @@ func (w *simulation) count(c state.Command) {
 	switch {
 	case c.Fence != nil:
 		w.cov.Fences++
-		if w.setup.calm {
+		if w.setup.undisturbed {
 			w.failf("%v are fenced, and nothing goes wrong but that leadership moves", c.Fence.Storages)
 		}
 	case c.Admit != nil:
@@ -151,7 +151,7 @@ var rare = map[string]int{
 	"aborted_rounds": 4, "disagreeing_votes": 15, "late_votes": 40, "refused_votes": 50, "halts": 12, "dropped_branches": 20,
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "unlike_votes": 100, "sent_again": 20, "writes_sent_again": 4, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "edits": 8, "additions": 40, "mended": 1000,
-	"transfers": 4, "calm_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16, "recoveries": 16, "lost_entries": 16, "several_kept": 2000, "resets": 4, "flickers": 4,
+	"transfers": 4, "undisturbed_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16, "recoveries": 16, "lost_entries": 16, "several_kept": 2000, "resets": 4, "flickers": 4,
 	"tampered_replicas": 20, "put_in_doubt": 300, "full_disks": 100, "closing_votes": 200, "failed_alone": 200, "nothing_to_do": 100,
 	"rounds": 100, "joined": 200, "refills": 100,
 }

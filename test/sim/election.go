@@ -126,7 +126,7 @@ func (r *raft) lead() {
 	r.in.w.cov.Elections++
 	if r.handed == r.term {
 		r.in.w.cov.Transfers++
-		r.in.w.cov.CalmTransfers += btoi(r.in.w.setup.calm)
+		r.in.w.cov.UndisturbedTransfers += btoi(r.in.w.setup.undisturbed)
 	}
 	r.in.w.tracef("%s leads term %d", r.in.name, r.term)
 	for i := range r.next {

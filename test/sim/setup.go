@@ -44,8 +44,8 @@ type setup struct {
 	// tardy: the effects of calls often come late.
 	tardy bool
 
-	// calm: nothing goes wrong but that leadership moves.
-	calm bool
+	// undisturbed: nothing goes wrong but that leadership moves.
+	undisturbed bool
 
 	// changes: instances are removed and replaced, and others join.
 	changes bool
@@ -168,7 +168,7 @@ func (w *simulation) build() {
 	for _, in := range w.instances {
 		w.after(w.between(0, 200*time.Millisecond), in.begin)
 	}
-	if w.setup.mixed && !w.setup.calm {
+	if w.setup.mixed && !w.setup.undisturbed {
 		pick(w, w.storages...).votes = false
 		w.after(0, w.upgrade)
 	}

@@ -22,7 +22,7 @@ func Run(seed uint64, cov *Coverage, trace io.Writer) error {
 	for range w.setup.clients {
 		(&client{w: w, in: pick(w, w.instances...)}).next()
 	}
-	if !w.setup.calm {
+	if !w.setup.undisturbed {
 		w.after(0, w.trouble)
 	}
 	w.run(2*time.Second + w.setup.span)

@@ -7,15 +7,15 @@ import (
 
 // transfers tells in which schedules leadership is moved at random moments, and in which of these
 // schedules nothing else goes wrong. It draws from nothing: all other schedules stay as they are.
-func transfers(seed uint64) (moves, calm bool) { return seed%16 == 6 || seed%16 == 13, seed%32 >= 16 }
+func transfers(seed uint64) (moves, undisturbed bool) { return seed%16 == 6 || seed%16 == 13, seed%32 >= 16 }
 
 // moveLeadership moves leadership again and again until the faults are over.
 func (w *simulation) moveLeadership() {
-	moves, calm := transfers(w.seed)
+	moves, undisturbed := transfers(w.seed)
 	if !moves || len(w.instances) == 1 {
 		return
 	}
-	if w.setup.calm = calm; calm {
+	if w.setup.undisturbed = undisturbed; undisturbed {
 		w.setup.fragile = 0
 	}
 	draw := rand.New(rand.NewPCG(w.seed, 11))
