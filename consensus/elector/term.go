@@ -42,6 +42,7 @@ type Term struct {
 	probe             []state.Incarnation
 	memory            Memory
 	watermark         state.Index
+	calm              calm
 }
 
 // NewTerm begins a term, in which nothing was heard of any instance. A report on storages counts
@@ -86,6 +87,7 @@ func set[K comparable, V any](m map[K][]V, key K, values []V) {
 func (t *Term) Message(now time.Duration, to state.Incarnation) *lease.FromLeader {
 	m := &lease.FromLeader{Probe: slices.Clone(t.probe), Settings: t.Reports[to].Digest}
 	t.Fill(now, to, m)
+	t.tell(m)
 	for _, inc := range m.Probe {
 		if since, ok := t.Silent[inc]; ok {
 			m.Silent = append(m.Silent, lease.Silence{Incarnation: inc, Millis: (now - since).Milliseconds()})
@@ -163,8 +165,8 @@ func (t *Term) bar(commands []state.Command, barred bool) {
 	}
 }
 
-// Calm tells that no decision waits for a short time to pass.
-func (t *Term) Calm(now time.Duration, counts map[health.Name]health.Count) bool {
+// Quiet tells that no decision waits for a short time to pass.
+func (t *Term) Quiet(now time.Duration, counts map[health.Name]health.Count) bool {
 	return len(t.Silent) == 0 && len(t.probe) == 0 && t.Settled(now) && !health.AnyDead(counts)
 }
 

@@ -1,7 +1,6 @@
 package health
 
 import (
-	"slices"
 	"time"
 
 	"praefect/fsm/state"
@@ -18,14 +17,6 @@ type Received struct {
 	// For is for how long it counts, if that is longer than for others: an idle instance repeats
 	// seldom that all is well.
 	For time.Duration
-}
-
-// IdleAge is for how long the reports of an instance count that is idle and finds every storage well.
-const IdleAge = time.Second
-
-// AllWell tells whether an instance reports that every storage is well.
-func AllWell(reports []Report) bool {
-	return len(reports) > 0 && !slices.ContainsFunc(reports, func(r Report) bool { return r.Status != Well })
 }
 
 // Counts tells whether the report counts now, if others do for so long.

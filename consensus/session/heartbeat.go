@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"praefect/consensus/elector"
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/fsm/routing"
@@ -159,24 +160,24 @@ func (w *messages) watch(ctx context.Context, changed, ended <-chan struct{}) {
 
 // send sends the news until the stream has ended.
 func (s *Session) send(ctx context.Context, client lease.Client, w *messages, ended <-chan struct{}) {
-	var asks asking
+	var asks lease.Asking
 	var rounds pacer
 	for {
 		barred := s.keepBar()
 		s.mu.Lock()
 		news := s.news
-		if now := s.cfg.Now(); !barred && asks.due(now, w.latestQuestion()) {
+		if now := s.cfg.Now(); !barred && asks.Due(now, w.latestQuestion()) {
 			s.holder.Ask(now) // ▲ lease-from-the-answer: noted before the message is made
-			asks.asked(now, w.latestQuestion(), s.node.View().LeaseLength(), s.leading != nil, s.calm)
+			asks.Asked(now, w.latestQuestion(), s.node.View().LeaseLength(), s.leading != nil, s.calm)
 		}
 		s.mu.Unlock()
 		message := w.message(false)
 		if client.Send(message) != nil {
 			return
 		}
-		after := s.repeatAfter(message)
+		after := health.RepeatAfter(message.Reports, message.Idle && s.isCalm(), s.cfg.ReportAge)
 		if !barred {
-			after = min(after, max(0, asks.next-s.cfg.Now()))
+			after = min(after, max(0, asks.Next()-s.cfg.Now()))
 		}
 		wait := time.NewTimer(after)
 		select {
@@ -196,47 +197,6 @@ func (s *Session) send(ctx context.Context, client lease.Client, w *messages, en
 			}
 			return
 		}
-	}
-}
-
-// repeatAfter returns after which time a message is repeated: a report that all is well
-// must only not expire, while the leader may be about to decide by one of a doubt.
-func (s *Session) repeatAfter(m *lease.ToLeader) time.Duration {
-	switch {
-	case len(m.Reports) > 0 && !health.AllWell(m.Reports):
-		return repeat
-	case len(m.Reports) > 0 && m.Idle && s.isCalm():
-		return calmReports / 2
-	}
-	return max(repeat, s.cfg.ReportAge/2)
-}
-
-// asking decides when an instance asks for a lease again.
-//
-// The leader's own ask makes it question every instance. The others ask again together
-// with their answers, so that one round of messages renews every lease.
-type asking struct {
-	next     time.Duration // when at the latest
-	early    time.Duration // when with the answer to a new question
-	question uint64        // the latest one at the last ask
-}
-
-// due tells whether to ask now, given the latest question.
-func (a asking) due(now time.Duration, question uint64) bool {
-	return now >= a.next || now >= a.early && question > a.question
-}
-
-// asked notes an ask for a lease of that length. An instance that does not lead waits
-// longer, because the leader's question is to come first. In calm half of the lease is left at the
-// next ask.
-func (a *asking) asked(now time.Duration, question uint64, length time.Duration, leads, calm bool) {
-	next := length / 4
-	if calm {
-		next = length * 3 / 8
-	}
-	a.question, a.early, a.next = question, now+next/2, now+next
-	if !leads {
-		a.next += length / 16
 	}
 }
 
@@ -337,7 +297,7 @@ func (w *messages) message(stopping bool) *lease.ToLeader {
 	}
 	m.Reports, m.Idle = w.reports(view)
 	if w.calm.Load() && !w.leads {
-		m.HeartbeatTimeoutMillis = calmTimeout.Milliseconds()
+		m.HeartbeatTimeoutMillis = elector.CalmTimeout.Milliseconds()
 	}
 	report := s.cfg.Settings()
 	m.Settings = report.Digest

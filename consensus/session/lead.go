@@ -23,11 +23,6 @@ type term struct {
 
 	mu    sync.Mutex
 	known *elector.Term // of the instances; guarded by mu
-	// calm tells whether all is calm, seen is the index of the view that stakes speaks of, and stakes
-	// when last anything was at stake.
-	calm   bool
-	seen   state.Index
-	stakes time.Duration
 	// dirty tells that something has come in, since the last decision, that decisions depend on.
 	dirty    bool
 	news     chan struct{}     // closed when there is something to tell the instances
@@ -55,7 +50,7 @@ func (s *Session) lead(ctx context.Context) {
 		}
 		select {
 		case <-changed:
-		case <-time.After(untilNext(calmLook)):
+		case <-time.After(untilNext(elector.CalmRest)):
 		case <-ctx.Done():
 		}
 	}
@@ -196,8 +191,8 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	news := len(granted) > 0 || asked || risen
 	// Most steps only renew leases: while all is calm, time alone brings nothing to decide
 	// before run would look by itself.
-	if calm = t.decided.calm && !t.dirty && t.running == nil && t.decided.view == view && now-t.decided.at < t.rest(); calm {
-		t.tell(t.becomes(t.stirred(now, view, true)) || news)
+	if calm = t.decided.calm && !t.dirty && t.running == nil && t.decided.view == view && now-t.decided.at < t.known.Rest(); calm {
+		t.tell(t.becomes(t.known.Stirred(now, view, true)) || news)
 		return true
 	}
 	t.dirty = false
@@ -217,26 +212,17 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	if t.advance(ctx, proposals, now, view, counts) {
 		news = true
 	}
-	calm = t.proposing == nil && t.running == nil && t.known.Calm(now, counts)
-	t.tell(t.becomes(t.stirred(now, view, calm)) || news)
+	calm = t.proposing == nil && t.running == nil && t.known.Quiet(now, counts)
+	t.tell(t.becomes(t.known.Stirred(now, view, calm)) || news)
 	t.decided = decided{at: now, view: view, calm: calm}
 	return calm
 }
 
-// rest is how long the leader goes without a decision while none waits for a short time. Caller holds
-// mu.
-func (t *term) rest() time.Duration {
-	if t.calm {
-		return calmLook
-	}
-	return calmTick
-}
-
-// lookAgain is rest for run.
+// lookAgain is how long run waits after a step that left no decision waiting.
 func (t *term) lookAgain() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.rest()
+	return t.known.Rest()
 }
 
 // tell has the instances told the news, if there is any. Caller holds mu.

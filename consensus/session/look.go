@@ -37,7 +37,7 @@ func (w *messages) reports(view *state.State) (reports []health.Report, unused b
 			reports[i].ConnectedAt = at
 		}
 	}
-	return reports, idle(all)
+	return reports, health.Idle(all)
 }
 
 // connectedAt returns an index that was applied before the connection was made:

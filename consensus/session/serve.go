@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"praefect/consensus/elector"
 	"praefect/consensus/lease"
 	"praefect/consensus/peer"
 	"praefect/fsm/state"
@@ -56,7 +57,7 @@ func (t *term) serve(ctx context.Context, id string, stream lease.Server) error 
 			}
 			sent = message
 			if sent.CalmMillis > 0 {
-				again.Reset(leaderRest)
+				again.Reset(elector.CalmRest)
 			} else {
 				again.Reset(leaderRepeat)
 			}
@@ -123,9 +124,6 @@ func (t *term) message(inc state.Incarnation) (*lease.FromLeader, <-chan struct{
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.known.Message(now, inc)
-	if t.calm {
-		m.CalmMillis = calmReports.Milliseconds()
-	}
 	if t.running != nil {
 		if pause, ok := t.running.op.WritePauses(now); ok {
 			m.WritePauses = []lease.WritePause{pause}

@@ -89,11 +89,8 @@ type Config struct {
 }
 
 const (
-	tick     = 25 * time.Millisecond  // how often a leader looks without being woken
-	calmTick = 100 * time.Millisecond // the same while all is calm
-	gap      = time.Millisecond       // between two messages of one side, on average
-	// repeat is how often an instance repeats a report that is not all well.
-	repeat = 100 * time.Millisecond
+	tick = 25 * time.Millisecond // how often a leader looks without being woken
+	gap  = time.Millisecond      // between two messages of one side, on average
 	// leaderRepeat is how often the leader speaks at least. Its questions come more often.
 	leaderRepeat = 300 * time.Millisecond
 	firstTry     = 10 * time.Millisecond
@@ -326,9 +323,9 @@ func (s *Session) watchStorages(ctx context.Context) {
 	doubted := -doubtFor
 	for {
 		changed := s.storages.Changed()
-		asked, wait := s.cfg.Now(), repeat
+		asked, wait := s.cfg.Now(), health.RepeatDoubt
 		if s.isCalm() {
-			wait = untilNext(calmLook)
+			wait = untilNext(elector.CalmRest)
 		}
 		t := time.NewTimer(wait)
 		select {
