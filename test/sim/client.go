@@ -25,15 +25,23 @@ func (c *client) next() {
 		pause += w.between(50*time.Millisecond, 300*time.Millisecond)
 		c.tired = false
 	}
-	w.after(pause, func() {
-		if w.quiet {
-			return
-		}
-		if w.chance(0.1) || !c.in.up {
-			c.in = pick(w, w.instances...)
-		}
-		c.request()
-	})
+	w.after(pause, c.begin)
+}
+
+// begin makes a request, once a lull is over.
+func (c *client) begin() {
+	w := c.w
+	if w.quiet {
+		return
+	}
+	if w.lulls.on {
+		w.lulls.resting = append(w.lulls.resting, c)
+		return
+	}
+	if w.chance(0.1) || !c.in.up {
+		c.in = pick(w, w.instances...)
+	}
+	c.request()
 }
 
 func (c *client) request() {
@@ -65,6 +73,7 @@ func (c *client) request() {
 func (c *client) write(r *request, in *instance, finish func(func()) func()) {
 	w := c.w
 	w.cov.Writes++
+	w.cov.WritesInCalm += btoi(w.setup.rests && w.calm())
 	r.deletes = w.chance(w.setup.deletes)
 	if !r.deletes && w.chance(0.05) {
 		if r.pool = pick(w, w.paths...); r.pool == r.path {

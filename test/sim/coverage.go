@@ -25,6 +25,14 @@ type Coverage struct {
 	Partitions           int `json:"partitions"`
 	Resets               int `json:"resets"`   // of connections with calls
 	Flickers             int `json:"flickers"` // of leases
+	// Lulls are times without requests. Calms came of them, in so many schedules; there were faults
+	// and writes in calm, and leaders that believed in it wrongly.
+	Lulls         int `json:"lulls"`
+	Calms         int `json:"calms"`
+	CalmSchedules int `json:"calm_schedules"`
+	FaultsInCalm  int `json:"faults_in_calm"`
+	WritesInCalm  int `json:"writes_in_calm"`
+	WrongCalms    int `json:"wrong_calms"`
 
 	Writes              int `json:"writes"`
 	Acks                int `json:"acks"`
@@ -152,6 +160,7 @@ var rare = map[string]int{
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "unlike_votes": 100, "sent_again": 20, "writes_sent_again": 4, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "edits": 8, "additions": 40, "mended": 1000,
 	"transfers": 4, "undisturbed_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16, "recoveries": 16, "lost_entries": 16, "several_kept": 2000, "resets": 4, "flickers": 4,
+	"lulls": 8, "calms": 8, "calm_schedules": 10, "faults_in_calm": 16, "writes_in_calm": 16, "wrong_calms": 8,
 	"tampered_replicas": 20, "put_in_doubt": 300, "full_disks": 100, "closing_votes": 200, "failed_alone": 200, "nothing_to_do": 100,
 	"rounds": 100, "joined": 200, "refills": 100,
 }

@@ -9,7 +9,7 @@
 // consensus/health, consensus/elector, proxy/ledger/machine, proxy/transaction/quorum,
 // proxy/router, replicator/plan, replicator/steps. The simulation replaces their drivers (driver.go,
 // write.go, vote.go, transaction.go, read.go, repairlock.go, repair.go, attempt.go, rounds.go,
-// firstcopy.go, backfill.go, worker.go, session.go, leader.go, elect.go, join.go), which follow the
+// firstcopy.go, backfill.go, worker.go, session.go, leader.go, elect.go, calm.go, join.go), which follow the
 // shipped drivers line by line as far as order matters, and everything beyond them: network,
 // storages, clients, operators, Postgres. Within a step of a repair, replicator/steps has the order.
 //
@@ -32,7 +32,7 @@
 // # Seeds
 //
 // Later additions draw from numbers of their own, and only in schedules whose seed says so:
-// transfer.go, replace.go, recover.go, storms.go, settings.go. So a seed that is named for a
+// transfer.go, replace.go, recover.go, storms.go, settings.go, lulls.go. So a seed that is named for a
 // planted defect keeps its schedule.
 //
 // # Checks

@@ -17,6 +17,15 @@ var electorSettings = elector.Settings{
 	ProbeAfter: 300 * time.Millisecond, RetireAfter: 4 * time.Second, AdmitWait: 500 * time.Millisecond,
 }
 
+// electorSettings are those of this schedule. In calm an instance is heard of less often.
+func (w *simulation) electorSettings() elector.Settings {
+	s := electorSettings
+	if w.setup.rests {
+		s.ProbeAfter = time.Second
+	}
+	return s
+}
+
 // reportAge is how old a report may be.
 const reportAge = 300 * time.Millisecond
 
@@ -44,11 +53,13 @@ func (l *leader) elect(t *task) {
 	configured := elector.Configured{VirtualStorage: virtualStorage, Storages: in.file}
 	for l.leading() {
 		now := in.now()
+		l.news, l.decided = false, in.raft.view
 		l.learn()
+		counts := l.counts()
 		d, probes := l.known.Decide(elector.Input{
-			Settings: electorSettings, Configured: []elector.Configured{configured},
+			Settings: w.electorSettings(), Configured: []elector.Configured{configured},
 			Now: now, Wall: time.UnixMilli(w.wall().Milliseconds()), Started: in.started,
-			Self: in.ledger.inc, View: in.raft.view, Counts: l.counts(), Members: l.members(), Silent: in.session.holder.SilentSince(now),
+			Self: in.ledger.inc, View: in.raft.view, Counts: counts, Members: l.members(), Silent: in.session.holder.SilentSince(now),
 		})
 		if probes {
 			l.soon()
@@ -68,7 +79,11 @@ func (l *leader) elect(t *task) {
 				l.known.Answered(d.Commands)
 			}
 		}
-		t.sleep(w.between(10*time.Millisecond, 60*time.Millisecond))
+		if w.setup.rests {
+			l.quiet = len(d.Commands) == 0 && len(l.running) == 0 && l.known.Quiet(now, counts)
+			l.judge(l.quiet)
+		}
+		l.rest(t)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 func (r *raft) arm() {
 	r.election++
 	election := r.election
-	r.in.after(r.in.w.between(electionMin, electionMax), func() {
+	r.in.after(r.in.w.between(r.waits(), max(electionMax, 2*r.patience)), func() {
 		if r.election == election && !r.leading {
 			r.campaign()
 		}
@@ -93,7 +93,7 @@ type candidacy struct {
 }
 
 func (r *raft) vote(c candidacy) {
-	if !c.handed && (r.in.now()-r.lastHeard < electionMin || r.leading && r.quorumHeard(electionMin)) {
+	if !c.handed && (r.in.now()-r.lastHeard < r.waits() || r.leading && r.quorumHeard(electionMin)) {
 		return // there is a leader
 	}
 	newer := c.lastTerm > r.lastTerm() || c.lastTerm == r.lastTerm() && c.last >= len(r.log)
@@ -130,7 +130,7 @@ func (r *raft) lead() {
 	}
 	r.in.w.tracef("%s leads term %d", r.in.name, r.term)
 	for i := range r.next {
-		r.next[i], r.match[i], r.heard[i] = len(r.log), 0, r.in.now()
+		r.next[i], r.match[i], r.heard[i], r.beats[i].pace = len(r.log), 0, r.in.now(), 0
 	}
 	r.log = append(r.log, entry{term: r.term})
 	term := r.term
@@ -143,7 +143,7 @@ func (r *raft) lead() {
 			r.stepDown()
 			return
 		}
-		r.replicate()
+		r.beat()
 		r.in.after(heartbeat, beat)
 	}
 	beat()

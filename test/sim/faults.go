@@ -32,6 +32,15 @@ func (w *simulation) trouble() {
 	if w.quiet {
 		return
 	}
+	if !w.lulls.on {
+		w.fault()
+	}
+	w.after(w.between(w.setup.faults/2, w.setup.faults*3/2), w.trouble)
+}
+
+// fault begins any fault.
+func (w *simulation) fault() {
+	w.cov.FaultsInCalm += btoi(w.setup.rests && w.calm())
 	total := 0
 	for _, f := range faults {
 		total += f.weight
@@ -43,7 +52,6 @@ func (w *simulation) trouble() {
 			break
 		}
 	}
-	w.after(w.between(w.setup.faults/2, w.setup.faults*3/2), w.trouble)
 }
 
 // while draws how long a fault lasts.
@@ -129,7 +137,7 @@ func (w *simulation) crash(s *storage, empty bool) {
 // not.
 func (w *simulation) upgrade() {
 	w.after(w.between(500*time.Millisecond, 4*time.Second), func() {
-		if s := pick(w, w.storages...); s.up && !w.quiet {
+		if s := pick(w, w.storages...); s.up && !w.quiet && !w.lulls.on {
 			w.crash(s, false)
 			s.votes = !s.votes
 			w.cov.Upgrades++
@@ -213,13 +221,17 @@ func (w *simulation) isolate() {
 	if w.chance(0.5) {
 		others = w.setup.instances
 	}
-	var links [][2]int
+	w.cut(w.around(a, others), w.chance(0.25))
+}
+
+// around are the links of a host with the first others.
+func (w *simulation) around(a, others int) (links [][2]int) {
 	for b := range others {
 		if b != a {
 			links = append(links, [2]int{a, b})
 		}
 	}
-	w.cut(links, w.chance(0.25))
+	return links
 }
 
 // cut cuts links for a while.
@@ -276,6 +288,11 @@ func (w *simulation) lagBehind() {
 func (w *simulation) heal() {
 	w.quiet, w.quietSince = true, w.now
 	w.tracef("all faults are over")
+	w.endFaults()
+}
+
+// endFaults ends the faults that there are, but for the pauses of instances.
+func (w *simulation) endFaults() {
 	w.net.heal()
 	w.postgres.away = false
 	for _, in := range w.instances {

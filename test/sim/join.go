@@ -119,5 +119,10 @@ func (l *leader) declareGone(in *instance) {
 	}
 }
 
-// lately is for how long it counts that an instance was heard of.
-const lately = 400 * time.Millisecond
+// lately is for how long it counts that an instance was heard of. In calm that is less often.
+func (w *simulation) lately() time.Duration {
+	if w.setup.rests {
+		return time.Second
+	}
+	return 400 * time.Millisecond
+}

@@ -20,6 +20,14 @@ type leader struct {
 	applied []appliedAt
 	looked  time.Duration // when applied was last looked at
 	pending bool          // something is to be told to all
+	told    time.Duration // when all were told last
+
+	// decided is the view by which it decided last, quiet that no decision waited then, and news
+	// that something has come in since, which stirred announces.
+	decided     *state.State
+	quiet, news bool
+	stirred     signal
+	truly       bool // all is calm, believed or not
 }
 
 // appliedAt is an index that the leader had applied, and when.
@@ -36,7 +44,7 @@ func (in *instance) leadership() {
 		in.leads = &leader{
 			in: in, term: r.term, known: elector.NewTerm(lease.Election{
 				Term: r.term, Since: in.now(), Self: in.id, Length: r.view.LeaseLength(),
-			}, reportAge, lately),
+			}, reportAge, in.w.lately()),
 		}
 		in.w.tracef("%s begins its work as leader of term %d", in.name, r.term)
 		l := in.leads
@@ -59,26 +67,32 @@ func (l *leader) heard(st *stream, m *lease.ToLeader) {
 	if !l.leading() {
 		return
 	}
-	l.known.Hear(l.in.now(), m)
+	news := l.known.Hear(l.in.now(), m)
+	l.news = l.news || news
+	l.in.raft.beats[st.from.in.index].pace = l.known.Pace(time.Duration(m.HeartbeatTimeoutMillis) * time.Millisecond)
 	l.advance()
 }
 
 func (l *leader) tick() {
-	if l.leading() {
+	if l.leading() && (!l.known.Calm() || l.in.now()-l.told >= elector.CalmRest) {
 		l.advance()
 		l.tell()
 	}
 }
 
-// advance grants the leases that can be granted, and asks if one waits. That the watermark has
-// risen is told with the next tick, later than package session tells it.
+// advance grants the leases that can be granted, and asks if one waits. Where all is never calm,
+// a watermark that has risen is told with the next tick, later than package session tells it.
 func (l *leader) advance() {
 	now := l.in.now()
-	granted, asked, _ := l.known.GrantLeases(now, l.in.raft.view, l.members(), l.voters(), false)
+	granted, asked, risen := l.known.GrantLeases(now, l.in.raft.view, l.members(), l.voters(), false)
 	l.stalled(now)
 	l.in.w.check.granted(l, granted)
-	if len(granted) > 0 || asked {
+	rests := l.in.w.setup.rests
+	if len(granted) > 0 || asked || risen && rests {
 		l.soon()
+	}
+	if rests {
+		l.looks()
 	}
 	l.in.w.check.watermark = max(l.in.w.check.watermark, l.known.Watermark(now))
 	l.in.w.check.routes()
@@ -116,7 +130,7 @@ func (l *leader) soon() {
 
 // tell tells everything to all.
 func (l *leader) tell() {
-	l.pending = false
+	l.pending, l.told = false, l.in.now()
 	l.streams = slices.DeleteFunc(l.streams, func(st *stream) bool { return !st.conn.alive(1) })
 	for _, st := range l.streams {
 		m := l.known.Message(l.in.now(), st.from.inc)

@@ -38,7 +38,7 @@ type link struct {
 	cause       cause
 	redialled   bool          // since the last connection was lost
 	since       time.Duration // of conn or of cause, by the instance's clock
-	heard       time.Duration
+	heard, used time.Duration
 	pending     []*pending // calls over conn
 	lost        signal     // conn is gone
 }
@@ -132,7 +132,7 @@ func (l *link) watch(t *task) {
 	c := l.conn
 	for l.conn == c {
 		c.send(0, func() { c.send(1, func() { l.heard = l.in.now() }) })
-		t.waitFor(&l.lost, min(probeEvery, silence-(l.in.now()-l.heard)), func() bool { return l.conn != c })
+		t.waitFor(&l.lost, min(l.probeAfter(), silence-(l.in.now()-l.heard)), func() bool { return l.conn != c })
 		if l.conn == c && l.outdated() {
 			l.hangUp(c)
 		}
@@ -192,6 +192,7 @@ func (l *link) call(generation uint64, c call) *pending {
 	}
 	p := &pending{link: l, conn: l.conn}
 	l.pending = append(l.pending, p)
+	l.used = l.in.now()
 	st, conn := l.st, l.conn
 	// A process that is paused here sends late a call that it had decided before.
 	if c.verb != verbLook && !l.in.w.quiet && l.in.w.chance(l.in.w.setup.clumsy) {
@@ -222,6 +223,7 @@ func (p *pending) end(o outcome) {
 	}
 	p.ended = true
 	remove(&p.link.pending, p)
+	p.link.used = p.link.in.now()
 	p.reply.set(o)
 	if p.left != nil {
 		p.link.in.soon(p.left)

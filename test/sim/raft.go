@@ -53,6 +53,8 @@ type raft struct {
 	match     []int
 	heard     []time.Duration // when each instance last answered
 	lastHeard time.Duration   // from the leader
+	patience  time.Duration   // for how long it waits for the leader in calm
+	beats     []beat          // to each instance
 	election  uint64          // counts timers, so that an old one finds itself replaced
 	applied   int
 	view      *state.State
@@ -65,6 +67,7 @@ func newRaft(in *instance) *raft {
 	r := &raft{
 		in: in, durable: in.disk, leader: -1, view: &state.State{}, results: make(map[int][]state.Result),
 		next: make([]int, n), match: make([]int, n), heard: make([]time.Duration, n),
+		beats: make([]beat, n),
 	}
 	r.lastHeard = in.now() - time.Hour
 	r.reconfigured()
@@ -144,7 +147,7 @@ func (r *raft) appendEntries(from int, term uint64, before int, beforeTerm uint6
 		if p.term != term || !p.leading {
 			return
 		}
-		p.heard[r.in.index] = p.in.now()
+		p.heard[r.in.index], p.beats[r.in.index].answered = p.in.now(), true
 		if !ok {
 			p.next[r.in.index] = max(has, 0)
 			return

@@ -108,6 +108,7 @@ func (w *simulation) newcomerWith(former *instance, disk *durable) {
 	for _, peer := range w.instances {
 		if r := peer.raft; r != nil {
 			r.next, r.match, r.heard = append(r.next, 0), append(r.match, 0), append(r.heard, 0)
+			r.beats = append(r.beats, beat{})
 		}
 	}
 	w.tracef("%s begins where %s was, with a log of %d entries", in.name, former.name, len(disk.log))

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"praefect/consensus/elector"
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/fsm/reachability"
@@ -35,6 +36,11 @@ type session struct {
 	lateAt  time.Duration
 	refused []refusal
 	inDoubt bool // there is something to tell
+
+	// Where all becomes calm now and then:
+	calm  bool // as the leader tells
+	asks  lease.Asking
+	sends uint64 // counts messages, so that an old timer finds itself replaced
 }
 
 // refusal says that the Raft port of an incarnation refuses.
@@ -58,6 +64,11 @@ func (s *session) lease() routing.Lease { return s.holder.Usable(s.routed) }
 // registered begins the talk.
 func (s *session) registered(inc state.Incarnation) {
 	s.inc = inc
+	if s.in.w.setup.rests {
+		s.watch()
+		s.in.every(repeatEvery, s.connect)
+		return
+	}
 	d := s.in.w.setup.lease
 	s.in.every(d/4, func() {
 		s.holder.Ask(s.in.now())
@@ -68,13 +79,18 @@ func (s *session) registered(inc state.Incarnation) {
 	s.in.every(repeatEvery, func() {
 		late := s.in.now() - due
 		due = s.in.now() + repeatEvery + repeatEvery/8
-		if late > s.late || s.in.now()-s.lateAt > time.Second {
-			s.late, s.lateAt = max(0, late), s.in.now()
-		}
+		s.tardy(late)
 		s.connect()
 		s.inDoubt = true
 		s.flush()
 	})
+}
+
+// tardy notes by how much a timer was late.
+func (s *session) tardy(late time.Duration) {
+	if late > s.late || s.in.now()-s.lateAt > time.Second {
+		s.late, s.lateAt = max(0, late), s.in.now()
+	}
 }
 
 // connect keeps a stream to the instance that this one believes to lead.
@@ -86,6 +102,7 @@ func (s *session) connect() {
 		}
 		st.conn.close(0)
 		s.stream = nil
+		s.doubt()
 	}
 	if at < 0 {
 		return
@@ -98,10 +115,15 @@ func (s *session) connect() {
 	st.conn = s.in.w.net.dial(s.in.process, to.process, func() {
 		if s.stream == st {
 			s.stream = nil
+			s.doubt()
 		}
 	}, nil)
 	s.stream, s.echo = st, 0
 	to.leads.streams = append(to.leads.streams, st)
+	if s.in.w.setup.rests {
+		s.asks, s.inDoubt = lease.Asking{}, true
+		s.flush()
+	}
 }
 
 // report has the leader told of the ledger's work, soon.
@@ -127,10 +149,19 @@ func (s *session) flush() {
 		return
 	}
 	s.inDoubt = false
-	st, ledger := s.stream, s.in.ledger
+	st, ledger, rests := s.stream, s.in.ledger, s.in.w.setup.rests
+	leads := st.leader.in == s.in
+	if rests {
+		s.ask(leads)
+	}
+	reports, idle := s.onStorages()
 	m := &lease.ToLeader{
 		InstanceID: s.in.id, Incarnation: s.inc, AskNumber: s.holder.Asked(), Echo: s.echo,
-		Applied: s.routed, Reports: s.onStorages(), PauseReports: ledger.reports.PauseReports,
+		Applied: s.routed, Reports: reports, PauseReports: ledger.reports.PauseReports,
+		Idle: rests && (idle || s.in.w.lulls.believed),
+	}
+	if s.calm && !leads {
+		m.HeartbeatTimeoutMillis = elector.CalmTimeout.Milliseconds()
 	}
 	for _, r := range s.refused {
 		if s.in.now()-r.at < 500*time.Millisecond {
@@ -143,17 +174,20 @@ func (s *session) flush() {
 	}
 	m.Term = s.in.raft.term
 	st.conn.send(0, func() { st.leader.heard(st, m) })
+	if rests {
+		s.again(m)
+	}
 }
 
-// onStorages makes the reports on storages of this instance.
-func (s *session) onStorages() []health.Report {
+// onStorages makes the reports on storages of this instance, and tells whether it is idle.
+func (s *session) onStorages() (reports []health.Report, idle bool) {
 	view := s.in.raft.view
 	vs := view.VirtualStorage(virtualStorage)
 	var all []reachability.Observation
 	for _, l := range s.in.links {
 		e := reachability.Observation{
 			VirtualStorage: virtualStorage, Storage: l.st.name, Reachable: l.conn != nil,
-			Refused: l.cause == causeRefused && l.redialled, Silent: l.cause == causeSilent,
+			Refused: l.cause == causeRefused && l.redialled, Silent: l.cause == causeSilent, InUse: l.inUse(),
 		}
 		if e.Reachable {
 			e.FilesystemID = l.fs
@@ -163,11 +197,11 @@ func (s *session) onStorages() []health.Report {
 		}
 		all = append(all, e)
 	}
-	reports := health.Reports(all, health.Doubts{Late: s.late, Limit: starved})
+	reports = health.Reports(all, health.Doubts{Late: s.late, Limit: starved})
 	for i := range reports {
 		reports[i].ConnectedAt = s.in.links[i].connectedAt
 	}
-	return reports
+	return reports, health.Idle(all)
 }
 
 // heard takes a message of a leader.
@@ -177,6 +211,7 @@ func (s *session) heard(st *stream, m *lease.FromLeader) {
 	if s.holder.Received(now, m) {
 		s.in.w.cov.Leases++
 	}
+	s.takeCalm(st, m)
 	if m.Question > s.echo && st == s.stream {
 		s.echo = m.Question
 		s.inDoubt = true

@@ -47,6 +47,10 @@ type setup struct {
 	// undisturbed: nothing goes wrong but that leadership moves.
 	undisturbed bool
 
+	// rests: the clients rest now and then, so that all becomes calm; credulous leaders believe in
+	// calm while there is none.
+	rests, credulous bool
+
 	// changes: instances are removed and replaced, and others join.
 	changes bool
 
@@ -127,6 +131,7 @@ func (w *simulation) build() {
 	w.draw()
 	w.drawVotes()
 	w.drawStorm()
+	w.drawCalm()
 	w.setup.rolling = w.seed%12 == 9 // seeds that find no other planted defect: they play other schedules for it
 	for i := range w.setup.paths {
 		w.paths = append(w.paths, fmt.Sprintf("%c.git", 'a'+i))

@@ -33,7 +33,7 @@ func TestRun_keepsThePromises(t *testing.T) {
 }
 
 func TestRun_isDeterministic(t *testing.T) {
-	for seed := uint64(1); seed <= 5; seed++ {
+	for _, seed := range []uint64{1, 2, 3, 4, 5, 35, 68} {
 		var traces [2]bytes.Buffer
 		for i := range traces {
 			if err := Run(seed, &Coverage{}, &traces[i]); err != nil {

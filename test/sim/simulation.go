@@ -37,6 +37,7 @@ type simulation struct {
 	requests   int
 	asked      int  // by operators
 	replacing  bool // an operator has not done yet with an instance
+	lulls      lulls
 	quiet      bool // the faults are over
 	quietSince time.Duration
 	underway   []*request // of clients

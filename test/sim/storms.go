@@ -63,7 +63,9 @@ func (w *simulation) repeat(draw *rand.Rand, low, high time.Duration, do func())
 func (w *simulation) repeatFrom(draw *rand.Rand, first, low, high time.Duration, do func()) {
 	w.after(first, func() {
 		if !w.quiet {
-			do()
+			if !w.lulls.on {
+				do()
+			}
 			w.repeat(draw, low, high, do)
 		}
 	})

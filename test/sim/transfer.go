@@ -7,7 +7,9 @@ import (
 
 // transfers tells in which schedules leadership is moved at random moments, and in which of these
 // schedules nothing else goes wrong. It draws from nothing: all other schedules stay as they are.
-func transfers(seed uint64) (moves, undisturbed bool) { return seed%16 == 6 || seed%16 == 13, seed%32 >= 16 }
+func transfers(seed uint64) (moves, undisturbed bool) {
+	return seed%16 == 6 || seed%16 == 13, seed%32 >= 16
+}
 
 // moveLeadership moves leadership again and again until the faults are over.
 func (w *simulation) moveLeadership() {
