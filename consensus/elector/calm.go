@@ -85,7 +85,7 @@ func (t *Term) Pace(timeout time.Duration) time.Duration {
 
 // tell tells an instance whether all is calm.
 func (t *Term) tell(m *lease.FromLeader) {
-	if t.calm.is {
+	if t.calm.is { // ▲ lease-longer-in-calm: the lease is as long as ever, and as the leader counts it
 		m.CalmMillis = health.IdleAge.Milliseconds()
 	}
 }

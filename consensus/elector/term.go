@@ -105,7 +105,7 @@ func (t *Term) GrantLeases(now time.Duration, view *state.State, members, voters
 		_, gone := t.Gone[in.Incarnation]
 		may[in.Incarnation] = !gone && (len(members) == 0 || slices.Contains(members, in.ID))
 	}
-	t.Voters(voters)
+	t.Voters(voters) // ▲ lease-alone-in-calm: no lease without a majority, however rare the heartbeats are
 	t.Live(now, may)
 	t.Committed(now, view.Index)
 	if !barred {

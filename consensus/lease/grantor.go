@@ -262,7 +262,7 @@ func (g *Grantor) appliedByLeased(now time.Duration) state.Index {
 		index = g.commits[n-1].index
 	}
 	for inc, h := range g.holders {
-		if g.Leased(inc, now) {
+		if g.Leased(inc, now) { // ▲ lease-idle-not-waited-for: an idle instance may have a request in a moment
 			index = min(index, h.applied)
 		}
 	}
