@@ -25,6 +25,7 @@ import (
 	"praefect/fsm/state"
 	"praefect/proxy/ledger"
 	"praefect/proxy/measure"
+	"praefect/proxy/method"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
 	"praefect/proxy/transaction"
@@ -160,6 +161,12 @@ func newFixtureWith(t *testing.T, cfg Config) *fixture {
 
 func newFixtureSet(t *testing.T, newBackend func(*testing.T, string) *backend, voting bool, cfg Config) *fixture {
 	t.Helper()
+	return newFixtureOfMethods(t, newBackend, voting, cfg, nil)
+}
+
+// newFixtureOfMethods is newFixtureSet with another table of methods than the compiled-in one.
+func newFixtureOfMethods(t *testing.T, newBackend func(*testing.T, string) *backend, voting bool, cfg Config, methods *method.Table) *fixture {
+	t.Helper()
 	cfg.Auth, cfg.WriteTimeout, cfg.Frames = Auth{Token: clientToken}, time.Minute, framesOn
 	w := &fixture{
 		registry: prometheus.NewRegistry(),
@@ -207,7 +214,7 @@ func newFixtureSet(t *testing.T, newBackend func(*testing.T, string) *backend, v
 
 	w.server, err = New(Deps{
 		Node: w.node, Storages: set, Ledger: l, Logger: slog.New(slog.DiscardHandler),
-		Transactions: votes,
+		Transactions: votes, Methods: methods,
 		Touched: func(key state.Key) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
