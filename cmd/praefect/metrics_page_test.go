@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -126,7 +127,8 @@ func TestMetrics_pageNamesEveryMetric(t *testing.T) {
 			t.Errorf("%s is a %s: the names of counters end in _total, and no others", name, kinds[name])
 		}
 		if !named[name] {
-			t.Errorf("%s has no row for %s, with the labels %q: | `%s` | counter, gauge or histogram | labels | meaning |", metricsPage, name, labels, name)
+			kind := cmp.Or(kinds[name], "counter, gauge or histogram") // a vector without a value yet has none
+			t.Errorf("%s lacks this row, in the table that fits: | `%s` | %s | %s | MEANING |", metricsPage, name, kind, strings.Join(labels, ", "))
 		}
 		if !strings.HasPrefix(name, "praefect_") && !strings.HasPrefix(name, "go_sql_") && !slices.Contains(upstreamMetrics, name) {
 			t.Errorf("%s has neither the prefix praefect_ nor a name of upstream", name)
