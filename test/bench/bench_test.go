@@ -64,7 +64,7 @@ func TestTable_showsAimsBesideWhatWasMeasured(t *testing.T) {
 }
 
 func TestOfDirect_comparesWithinARound(t *testing.T) {
-	got := ofDirect("clone", 1, map[string][]float64{direct: {100, 50, 200}, proxied: {50, 40, 60}})
+	got := ofDirect("clone", proxied, 1, map[string][]float64{direct: {100, 50, 200}, proxied: {50, 40, 60}})
 	if got.Name != "clone_of_direct" || got.Min != 0.3 || got.Median != 0.5 || got.Max != 0.8 {
 		t.Errorf("got %+v", got)
 	}

@@ -45,6 +45,7 @@ func cloneMemory(ctx context.Context, binaries cluster.Binaries, s settings) (fi
 	for path, to := range map[string]fetcher{
 		direct:  {addr: m.first, token: memoryToken, storage: "gitaly-1"},
 		proxied: {addr: m.c.Instances[0].Addr, token: m.c.Token, storage: "default"},
+		copying: {addr: m.gateways[copying].addr, token: memoryToken, storage: "gitaly-1"},
 	} {
 		if err := to.dial(); err != nil {
 			return nil, err
@@ -53,7 +54,7 @@ func cloneMemory(ctx context.Context, binaries cluster.Binaries, s settings) (fi
 		fetchers[path] = &to
 	}
 	return transfers{
-		name: "clone_sidechannel", c: m.c, size: s.bulkSize, runs: s.runs,
+		name: "clone_sidechannel", paths: []string{direct, proxied, copying}, c: m.c, size: s.bulkSize, runs: s.runs,
 		one: func(path string) error { return fetchers[path].fetch(ctx, repository.GetRelativePath(), s.bulkSize) },
 	}.run()
 }
@@ -84,7 +85,7 @@ func cloneGit(ctx context.Context, binaries cluster.Binaries, s settings) (figur
 	urls := map[string]string{direct: storage.URL(path), proxied: c.URL("default", path)}
 	tokens := map[string]string{direct: storage.TokenFile, proxied: c.TokenFile}
 	return transfers{
-		name: "clone_git", c: c, size: s.bulkSize, runs: s.few(),
+		name: "clone_git", paths: []string{direct, proxied}, c: c, size: s.bulkSize, runs: s.few(),
 		one: func(path string) error {
 			into := filepath.Join(dir, "clone")
 			if _, err := binaries.Git(ctx, tokens[path], dir, "clone", "--quiet", "--bare", urls[path], into); err != nil {
@@ -95,19 +96,20 @@ func cloneGit(ctx context.Context, binaries cluster.Binaries, s settings) (figur
 	}.run()
 }
 
-// transfers are some of one size, direct and proxied in turns.
+// transfers are some of one size, on some paths in turns.
 type transfers struct {
-	name string
-	c    *cluster.Cluster
-	size int64
-	runs int
-	one  func(path string) error
+	name  string
+	paths []string // direct first
+	c     *cluster.Cluster
+	size  int64
+	runs  int
+	one   func(path string) error
 }
 
 func (t transfers) run() (figures, error) {
 	speed, cpu := map[string][]float64{}, []float64(nil)
 	for range t.runs {
-		for _, path := range []string{direct, proxied} {
+		for _, path := range t.paths {
 			before, err := cpuSeconds(t.c.Instances[0].PID())
 			if err != nil {
 				return nil, err
@@ -126,11 +128,14 @@ func (t transfers) run() (figures, error) {
 			}
 		}
 	}
-	return figures{
-		ofDirect(t.name, 1, speed), // before the speeds are sorted
-		of(t.name, direct, 1, "MB/s", speed[direct]), of(t.name, proxied, 1, "MB/s", speed[proxied]),
-		of(t.name+"_cpu_per_gb", proxied, 1, "s", cpu),
-	}, nil
+	all := figures{of(t.name+"_cpu_per_gb", proxied, 1, "s", cpu)}
+	for _, path := range t.paths[1:] {
+		all = append(all, ofDirect(t.name, path, 1, speed)) // before the speeds are sorted
+	}
+	for _, path := range t.paths {
+		all = append(all, of(t.name, path, 1, "MB/s", speed[path]))
+	}
+	return all, nil
 }
 
 // fetcher is a client that takes a fetch over a sidechannel.

@@ -40,13 +40,13 @@ func of(name, path string, clients int, unit string, samples []float64) figure {
 	}
 }
 
-// ofDirect is one transfer in shares of the direct one of the same round.
-func ofDirect(name string, clients int, speed map[string][]float64) figure {
-	shares := make([]float64, len(speed[proxied]))
-	for round, value := range speed[proxied] {
+// ofDirect is one transfer on a path in shares of the direct one of the same round.
+func ofDirect(name, path string, clients int, speed map[string][]float64) figure {
+	shares := make([]float64, len(speed[path]))
+	for round, value := range speed[path] {
 		shares[round] = value / speed[direct][round]
 	}
-	return of(name+"_of_direct", proxied, clients, "of direct", shares)
+	return of(name+"_of_direct", path, clients, "of direct", shares)
 }
 
 func (f figures) find(name, path string, clients int) (figure, bool) {

@@ -87,7 +87,7 @@ func upload(ctx context.Context, binaries cluster.Binaries, s settings) (figures
 				}
 			}
 		}
-		all = append(all, ofDirect("upload_to_three", clients, speed)) // before the speeds are sorted
+		all = append(all, ofDirect("upload_to_three", proxied, clients, speed)) // before the speeds are sorted
 		all = append(all, of("upload_to_three", direct, clients, "MB/s", speed[direct]), of("upload_to_three", proxied, clients, "MB/s", speed[proxied]),
 			of("upload_cpu_per_gb_and_replica", proxied, clients, "s", cpu))
 	}
