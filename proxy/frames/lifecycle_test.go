@@ -240,7 +240,7 @@ func TestFront_drainIsBounded(t *testing.T) {
 // TestFront_stalledClient resets a call of which the client takes nothing, and no other.
 func TestFront_stalledClient(t *testing.T) {
 	each(t, func(t *testing.T, direct bool) {
-		x := newFixture(t, func(s *setup) { s.direct, s.cfg.SendStall = direct, 200*time.Millisecond })
+		x := newFixture(t, func(s *setup) { s.direct, s.cfg.SendStall = direct, 2*time.Second })
 		c := x.rawClient()
 		id := c.call("/read/Order", order{100, 100_000, codes.OK}.bytes()) // takes a window, and opens none
 		got := c.read(nil, all(id))[id]
@@ -415,8 +415,9 @@ func TestBackend_answersPings(t *testing.T) {
 
 // TestFront_clientReadsNothing bounds the answers that are kept for a client that calls and calls and reads nothing.
 func TestFront_clientReadsNothing(t *testing.T) {
-	x := newFixture(t, nil)
+	x := newFixture(t, func(s *setup) { s.most = few })
 	c := x.rawClient()
+	c.must(c.conn.(*net.TCPConn).SetReadBuffer(few))
 	wrote := make(chan error, 1)
 	go func() {
 		for {
@@ -429,8 +430,8 @@ func TestFront_clientReadsNothing(t *testing.T) {
 			c.next += 2
 		}
 	}()
-	eventually(t, "the client is not read any more", func() bool { return x.front().out.control() > maxControl })
-	if n := x.front().out.length(); n > 2*maxControl {
+	eventually(t, "the client is not read any more", func() bool { return x.front().out.control() > few })
+	if n := x.front().out.length(); n > 100*few {
 		t.Errorf("%d bytes are kept", n)
 	}
 	_ = c.conn.Close()

@@ -25,6 +25,7 @@ type sender struct {
 	conn  net.Conn
 	close func() error    // closes conn once
 	raw   syscall.RawConn // nil if a write cannot be tried
+	most  int             // bytes that may wait before throttle waits: maxControl
 	// wrote is told, without a lock, that n bytes of a call's DATA were written after they had been queued.
 	wrote func(c *call, n int)
 
@@ -59,7 +60,7 @@ type mark struct {
 var chunks = sync.Pool{New: func() any { return &chunk{bytes: make([]byte, 0, chunkSize)} }}
 
 func newSender(conn net.Conn, socket syscall.Conn) *sender {
-	s := &sender{conn: conn, close: sync.OnceValue(conn.Close), wrote: func(*call, int) {}}
+	s := &sender{conn: conn, close: sync.OnceValue(conn.Close), wrote: func(*call, int) {}, most: maxControl}
 	s.room.L = &s.mu
 	if socket != nil {
 		if raw, err := socket.SyscallConn(); err == nil { // otherwise the goroutine writes, and reports the error
@@ -238,7 +239,7 @@ func (s *sender) write(b []byte) error {
 func (s *sender) throttle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.queued-s.data > maxControl && s.err == nil {
+	for s.queued-s.data > s.most && s.err == nil {
 		s.room.Wait()
 	}
 }
