@@ -57,6 +57,8 @@ type daemon struct {
 	level   *slog.LevelVar
 	// registry gets the metrics of this instance.
 	registry *prometheus.Registry
+	// processors are few while all is calm.
+	processors *processors
 	// tell tells the service manager.
 	tell func(state string)
 }
@@ -157,6 +159,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 			[]grpc.DialOption{grpc.WithStatsHandler(stream.StatsHandler{})}),
 		Backchannel: proxy.VoteServer(votes),
 		Channels:    d.channels(),
+		Used:        d.processors.used,
 		Frames:      frames,
 	})
 	if err != nil {
@@ -335,6 +338,7 @@ func (d *daemon) session(barred func() string, reports func() peersettings.Repor
 		},
 		Configured: configured(d.cfg), Settings: reports, Unclaimed: unclaimed,
 		Barred:    barred,
+		Calm:      d.processors.calm,
 		ReportAge: time.Duration(d.cfg.Detection.ReportAge), WritePause: time.Duration(f.PauseDeadline), Logger: d.log,
 	}
 }

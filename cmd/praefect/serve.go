@@ -44,7 +44,7 @@ func (p *program) serve(ctx context.Context, cmd *cli.Command) error {
 	}
 	d := &daemon{
 		cfg: cfg, log: log, version: p.version, failpoint: failpoints(p.getenv),
-		level: level, hangups: p.hangups, tell: notifier(p.getenv, log), registry: p.registry,
+		level: level, hangups: p.hangups, tell: notifier(p.getenv, log), processors: newProcessors(p.getenv), registry: p.registry,
 		reload: func(ctx context.Context) (*config.Config, error) { return p.settings(ctx, cmd) },
 	}
 	if d.registry == nil {

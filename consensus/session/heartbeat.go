@@ -124,7 +124,9 @@ func (s *Session) overStream(ctx context.Context, client lease.Client, changed <
 	if w.calm.Load() && !leads {
 		s.node.Doubt(ctx, s.turn(), changed)
 	}
+	s.mu.Lock()
 	s.setCalm(false)
+	s.mu.Unlock()
 }
 
 // turn is the place of this instance among the voters.
@@ -237,7 +239,8 @@ func (s *Session) receive(m *lease.FromLeader) {
 	defer s.mu.Unlock()
 	before := s.current.Load()
 	next := *before
-	s.told, s.calm = m.Settings, m.CalmMillis > 0
+	s.told = m.Settings
+	s.setCalm(m.CalmMillis > 0)
 	s.holder.Received(now, m)
 	next.lease, next.watermark, next.pauses = s.holder.Usable(s.routed), s.holder.Watermark(), s.holder.WritePauses()
 	if next.lease != before.lease || next.watermark != before.watermark || !slices.Equal(next.pauses, before.pauses) {

@@ -76,6 +76,9 @@ type Config struct {
 	// Barred says why this instance may take no lease, and as the leader grant none, "" if it may. It
 	// is called often, and must not block. Nil never bars it.
 	Barred func() string
+	// Calm is told when all becomes calm, and when it is not any more; it must not wait. Nil: nothing
+	// is to be told.
+	Calm func(calm bool)
 	// ReportAge is for how long the report of an instance on the storages counts
 	// (300 ms if zero).
 	ReportAge time.Duration
@@ -287,9 +290,11 @@ func (s *Session) isCalm() bool {
 	return s.calm
 }
 
+// setCalm takes the word of the leader whether all is calm; without a leader it is not. Caller holds mu.
 func (s *Session) setCalm(calm bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if s.calm != calm && s.cfg.Calm != nil {
+		s.cfg.Calm(calm)
+	}
 	s.calm = calm
 }
 

@@ -68,6 +68,9 @@ type Config struct {
 	// published, with a Conn of which it may keep no more than that. Nil: the
 	// backchannel is never spoken, and there are no sidechannels.
 	Backchannel func(*Conn) *grpc.Server
+	// Used is called when an RPC begins on a connection, unless one has begun there since Observations
+	// was last called; it must not wait. Nil: nothing is to be told.
+	Used func()
 	// Frames has each Conn make a network connection more, over which reads can be forwarded frame by
 	// frame; see Conn.Divert.
 	Frames bool

@@ -45,6 +45,7 @@ type Conn struct {
 	used   atomic.Bool
 	usedAt atomic.Int64
 	born   time.Time
+	onUse  func() // Config.Used
 
 	// lost is closed when the connection is given up, after cause was set.
 	// idle is closed when it is lost and its last RPC has ended.
@@ -63,7 +64,7 @@ var _ grpc.ClientConnInterface = (*Conn)(nil)
 // behind it. The caller bounds it. Errors are *dialError.
 func dial(ctx context.Context, to *place, generation uint64, cfg Config, backchannel bool) (*Conn, error) {
 	c := &Conn{
-		target: to.target, place: to, generation: generation, silentAfter: cfg.Silence, born: time.Now(), lost: make(chan struct{}), idle: make(chan struct{}),
+		target: to.target, place: to, generation: generation, silentAfter: cfg.Silence, born: time.Now(), onUse: cfg.Used, lost: make(chan struct{}), idle: make(chan struct{}),
 	}
 	c.audience.init()
 	c.finished = grpc.OnFinish(func(error) { c.unref() })
@@ -193,6 +194,9 @@ func (c *Conn) acquire() error {
 	c.outstanding.Add(1)
 	if !c.used.Load() { // most calls only read it
 		c.used.Store(true)
+		if c.onUse != nil {
+			c.onUse()
+		}
 	}
 	if err := c.Err(); err != nil {
 		c.unref()
