@@ -62,7 +62,7 @@ func (r *recording) Close() error                       { return nil }
 func TestPipeline_tellsOfACommitOnce(t *testing.T) {
 	r := &recording{sent: make(chan *raft.AppendEntriesRequest, 10), answers: make(chan raft.AppendFuture)}
 	c := newCommits()
-	p := newPipeline(r, c)
+	p := newPipeline(r, c, nil)
 	c.set(3, 7) // nothing was sent yet
 	request := &raft.AppendEntriesRequest{Term: 7, PrevLogEntry: 4, PrevLogTerm: 6, LeaderCommitIndex: 4, Entries: []*raft.Log{{Index: 5, Term: 7}}}
 	if _, err := p.AppendEntries(request, &raft.AppendEntriesResponse{}); err != nil {
@@ -84,6 +84,44 @@ func TestPipeline_tellsOfACommitOnce(t *testing.T) {
 	}
 }
 
+// In calm the library's message about commits goes out only if it has news, or if the follower's answer
+// is not known.
+func TestPipeline_keepsAMessageWithoutNews(t *testing.T) {
+	r := &recording{sent: make(chan *raft.AppendEntriesRequest, 10), answers: make(chan raft.AppendFuture)}
+	var answer *raft.AppendEntriesResponse
+	p := newPipeline(r, newCommits(), func(uint64) *raft.AppendEntriesResponse { return answer })
+	defer p.Close()
+	entry := []*raft.Log{{Index: 5, Term: 7}}
+	for _, step := range []struct {
+		what     string
+		answer   *raft.AppendEntriesResponse
+		request  raft.AppendEntriesRequest
+		answered bool
+	}{
+		{"the first request", &raft.AppendEntriesResponse{Success: true}, raft.AppendEntriesRequest{Term: 7, PrevLogEntry: 4, PrevLogTerm: 7, Entries: entry}, false},
+		{"a commit", &raft.AppendEntriesResponse{Success: true}, raft.AppendEntriesRequest{Term: 7, PrevLogEntry: 5, PrevLogTerm: 7, LeaderCommitIndex: 5}, false},
+		{"no news", &raft.AppendEntriesResponse{Success: true, LastLog: 5}, raft.AppendEntriesRequest{Term: 7, PrevLogEntry: 5, PrevLogTerm: 7, LeaderCommitIndex: 5}, true},
+		{"no answer", nil, raft.AppendEntriesRequest{Term: 7, PrevLogEntry: 5, PrevLogTerm: 7, LeaderCommitIndex: 5}, false},
+		{"an entry", &raft.AppendEntriesResponse{Success: true}, raft.AppendEntriesRequest{Term: 7, PrevLogEntry: 5, PrevLogTerm: 7, LeaderCommitIndex: 5, Entries: entry}, false},
+	} {
+		answer = step.answer
+		var response raft.AppendEntriesResponse
+		if _, err := p.AppendEntries(&step.request, &response); err != nil {
+			t.Fatalf("%s: %v", step.what, err)
+		}
+		if step.answered != (len(r.sent) == 0) {
+			t.Errorf("%s: %d messages went out", step.what, len(r.sent))
+		}
+		if step.answered {
+			if got := <-p.Consumer(); !got.Response().Success || got.Response().LastLog != 5 || got.Request() != &step.request {
+				t.Errorf("%s: the answer is %+v", step.what, got.Response())
+			}
+			continue
+		}
+		next(t, r.sent)
+	}
+}
+
 func next(t *testing.T, sent <-chan *raft.AppendEntriesRequest) *raft.AppendEntriesRequest {
 	t.Helper()
 	select {
@@ -98,7 +136,7 @@ func next(t *testing.T, sent <-chan *raft.AppendEntriesRequest) *raft.AppendEntr
 func TestPipeline_closesWhileAMessageWaits(t *testing.T) {
 	b := &blocked{answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
 	c := newCommits()
-	p := newPipeline(b, c)
+	p := newPipeline(b, c, nil)
 	p.sending <- struct{}{}
 	p.last = &raft.AppendEntriesRequest{Term: 7, PrevLogEntry: 5}
 	<-p.sending

@@ -49,7 +49,7 @@ func TestPipeline_failureEndsASenderThatWaits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &blocked{answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
-			p := newPipeline(b, newCommits())
+			p := newPipeline(b, newCommits(), nil)
 			defer p.Close()
 			sent := make(chan error, 1)
 			go func() {
@@ -76,7 +76,7 @@ func TestPipeline_failureEndsASenderThatWaits(t *testing.T) {
 
 func TestPipeline_closeWithAnswersUnderWay(t *testing.T) {
 	b := &blocked{answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
-	p := newPipeline(b, newCommits())
+	p := newPipeline(b, newCommits(), nil)
 	b.answers <- &ended{} // that nobody takes
 	for range 2 {
 		if err := p.Close(); err != nil {

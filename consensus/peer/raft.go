@@ -58,7 +58,9 @@ func (t *RaftTransport) AppendEntriesPipeline(id raft.ServerID, target raft.Serv
 	if err != nil {
 		return nil, err
 	}
-	return newPipeline(inner, t.commits), nil
+	return newPipeline(inner, t.commits, func(term uint64) *raft.AppendEntriesResponse {
+		return t.beats.vouched(id, term, time.Now())
+	}), nil
 }
 
 // AppendEntries implements raft.Transport.
