@@ -4,6 +4,7 @@ import (
 	"net"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,13 +36,15 @@ func (h *host) silence() (time.Duration, bool) {
 	if h.local {
 		return 0, true
 	}
-	var info *unix.TCPInfo
-	var failed error
+	var info unix.TCPInfo
+	var failed syscall.Errno
+	size := uint32(unix.SizeofTCPInfo)
 	err := h.raw.Control(func(fd uintptr) {
-		info, failed = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		_, _, failed = unix.RawSyscall6(unix.SYS_GETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_INFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 	})
 	switch {
-	case err != nil || failed != nil:
+	case err != nil || failed != 0:
 		return 0, false
 	case info.Unacked == 0:
 		return 0, true

@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"praefect/socket"
 )
 
 // wire notes when the other end of a network connection was last heard,
@@ -52,7 +54,7 @@ func (w *wire) hostAnswers(cfg Config) bool {
 
 func (w *wire) around(conn net.Conn) net.Conn {
 	w.host.Store(newHost(conn))
-	return &listened{Conn: conn, wire: w}
+	return &listened{Conn: socket.New(conn), wire: w}
 }
 
 // hostSilence is the time since the host at the other end acknowledged anything that
