@@ -55,6 +55,13 @@ func (m *meetings) met(name string, other *peer.OtherCluster) {
 	}
 }
 
+// isOther tells whether a listed peer was found to be of another cluster.
+func (m *meetings) isOther(name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.others[name] != nil
+}
+
 // whyBarred says why this instance may take no lease, "" if it may.
 func (m *meetings) whyBarred() string {
 	m.mu.Lock()
@@ -111,10 +118,14 @@ func Meet(ctx context.Context, g *Group) {
 }
 
 // meetOnce asks each listed peer once. One that does not answer says nothing: its former answer
-// stands, unless its port refuses, which proves that its process is gone.
+// stands, unless its port refuses, which proves that its process is gone. A peer is not asked while a
+// connection says that it is of this instance's cluster, unless another one has come under its name.
 func (g *Group) meetOnce(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, p := range g.config.Peers {
+		if g.library.Transport.Connected(p.Name) && !g.meetings.isOther(p.Name) {
+			continue
+		}
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, meetTimeout)
 			defer cancel()

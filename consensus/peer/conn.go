@@ -19,6 +19,7 @@ type Conn struct {
 	*tls.Conn
 	plain   net.Conn
 	remote  Addr
+	cluster string // the peer's, empty if it had none yet
 	onClose func(*Conn)
 	closing sync.Once
 	closed  error // set by closing

@@ -100,7 +100,7 @@ func (t *Transport) open(ctx context.Context, plain net.Conn, k kind, who wanted
 	if err := t.meets(a, who); err != nil {
 		return nil, err
 	}
-	return t.newConn(c, plain, a.Name, a.ID), nil
+	return t.newConn(c, plain, Addr{Name: a.Name, ID: a.ID}, a.Cluster), nil
 }
 
 // accept makes the acceptor's side of it.
@@ -128,7 +128,7 @@ func (t *Transport) accept(ctx context.Context, plain net.Conn) (*Conn, kind, er
 	if err := writeFrame(c, a); err != nil {
 		return nil, "", err
 	}
-	return t.newConn(c, plain, h.Name, h.ID), h.Kind, nil
+	return t.newConn(c, plain, Addr{Name: h.Name, ID: h.ID}, h.Cluster), h.Kind, nil
 }
 
 // refuse tells the dialler why it is not let in. One that belongs to another cluster, or was
@@ -162,8 +162,9 @@ func (t *Transport) turnedAway(a answer, state tls.ConnectionState, who wanted) 
 	return fmt.Errorf("%w: %s", ErrRefused, a.Refusal)
 }
 
-func (t *Transport) newConn(c *tls.Conn, plain net.Conn, name, id string) *Conn {
-	return &Conn{Conn: c, plain: plain, remote: Addr{Addr: plain.RemoteAddr(), Name: name, ID: id}, onClose: t.forget}
+func (t *Transport) newConn(c *tls.Conn, plain net.Conn, remote Addr, cluster string) *Conn {
+	remote.Addr = plain.RemoteAddr()
+	return &Conn{Conn: c, plain: plain, remote: remote, cluster: cluster, onClose: t.forget}
 }
 
 func (t *Transport) judge(h hello, state tls.ConnectionState) error {

@@ -282,6 +282,20 @@ func (t *Transport) keep(c *Conn) error {
 	return nil
 }
 
+// Connected tells whether there is a connection with an instance of that name that was of this
+// instance's cluster when it was opened, and so still is.
+func (t *Transport) Connected(name string) bool {
+	own := t.config.Cluster()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.conns {
+		if c.remote.Name == name && c.cluster != "" && c.cluster == own {
+			return true
+		}
+	}
+	return false
+}
+
 func (t *Transport) forget(c *Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -450,3 +450,33 @@ func TestTransport_certificatesAreReadAnew(t *testing.T) {
 	must.Succeed(t, err)
 	c.Close()
 }
+
+// An instance is known to be of the own cluster by a connection that is open, unless it was of none when
+// that was opened.
+func TestTransport_connected(t *testing.T) {
+	for cluster, want := range map[string]bool{"x": true, "": false} {
+		t.Run("of cluster "+cluster, func(t *testing.T) {
+			side := func(name, cluster string) *Transport {
+				return listen(t, Config{
+					Name: name, ID: "id of " + name, Credentials: Credentials{Secret: secret}, Cluster: func() string { return cluster },
+				})
+			}
+			a, b := side("a", cluster), side("b", "x")
+			if a.Connected("b") || b.Connected("a") {
+				t.Error("connected before there was a connection")
+			}
+			c, err := a.dial(t.Context(), b.AdvertiseAddr(), callKind, wanted{name: "b"})
+			must.Succeed(t, err)
+			taken, err := b.Calls().Accept()
+			must.Succeed(t, err)
+			if b.Connected("a") != want || a.Connected("b") != want || b.Connected("c") {
+				t.Errorf("a is connected: %v, b: %v, want %v", a.Connected("b"), b.Connected("a"), want)
+			}
+			must.Succeed(t, c.Close())
+			must.Succeed(t, taken.Close())
+			if a.Connected("b") || b.Connected("a") {
+				t.Error("connected after the end")
+			}
+		})
+	}
+}
