@@ -38,8 +38,9 @@ type traces struct {
 // TestFrames_leaveTheSameTraces makes the same calls on both ways, and compares the log and the
 // metrics.
 func TestFrames_leaveTheSameTraces(t *testing.T) {
+	forwardsFrames(t, false)
 	through := tracesOf(t)
-	asFrames(t)
+	forwardsFrames(t, true)
 	past := tracesOf(t)
 	if diff := cmp.Diff(through.lines, past.lines); diff != "" {
 		t.Errorf("lines (-through gRPC +as frames):\n%s", diff)
@@ -200,9 +201,7 @@ func (w *fixture) losesTheStorageHalfway(ctx context.Context, conn *grpc.ClientC
 // or was late, whichever the instance learned first.
 func TestFrames_clientIsLate(t *testing.T) {
 	for _, frames := range []bool{false, true} {
-		if frames {
-			asFrames(t)
-		}
+		forwardsFrames(t, frames)
 		var log lines
 		w := newFixture(t)
 		w.server.log = slog.New(slog.NewJSONHandler(&log, nil))

@@ -34,17 +34,17 @@ const (
 	getBlobMethod   = gitalypb.BlobService_GetBlob_FullMethodName
 )
 
-// asFrames has the fixtures that the test makes forward reads as frames.
-func asFrames(t *testing.T) {
+// forwardsFrames has the fixtures that the test makes forward reads as frames, or through gRPC.
+func forwardsFrames(t *testing.T, as bool) {
 	t.Helper()
 	before := framesOn
-	framesOn = true
+	framesOn = as
 	t.Cleanup(func() { framesOn = before })
 }
 
-// TestFrames_bothWays runs tests of reads, of tokens and of the log again with reads as frames.
+// TestFrames_bothWays runs tests of reads, of tokens and of the log again on the other way.
 func TestFrames_bothWays(t *testing.T) {
-	asFrames(t)
+	forwardsFrames(t, !framesOn)
 	for name, test := range map[string]func(*testing.T){
 		"every method":              TestRouting_everyMethod,
 		"spread":                    TestRead_spreadsOverStoragesInSync,
@@ -71,7 +71,7 @@ func TestFrames_bothWays(t *testing.T) {
 // shown the token.
 func framed(t *testing.T) (*fixture, *grpc.ClientConn) {
 	t.Helper()
-	asFrames(t)
+	forwardsFrames(t, true)
 	w := newFixture(t)
 	return w, w.proved(w.tcp(storage.Credentials(clientToken)))
 }
@@ -257,7 +257,7 @@ func withBlobs(size int64, server *tls.Config, roots *x509.CertPool) func(*testi
 
 // TestFrames_largeAnswer compares a blob that is larger than every window with the storage's own.
 func TestFrames_largeAnswer(t *testing.T) {
-	asFrames(t)
+	forwardsFrames(t, true)
 	w := newFixtureOf(t, withBlobs(40<<20, nil, nil), true)
 	w.create("a.git")
 	conn := w.proved(w.tcp(storage.Credentials(clientToken)))

@@ -22,7 +22,7 @@ import (
 // TestFrames_everyWire forwards reads as frames from clients over TCP, TLS and multiplexed sessions to storages over TCP and TLS,
 // beside the connections with a backchannel.
 func TestFrames_everyWire(t *testing.T) {
-	asFrames(t)
+	forwardsFrames(t, true)
 	server, roots := certificate(t)
 	for name, secured := range map[string]*tls.Config{"storages over TCP": nil, "storages over TLS": server} {
 		t.Run(name, func(t *testing.T) {
