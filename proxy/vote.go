@@ -92,7 +92,7 @@ func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (then step, 
 	v.votes = s.votes.Begin(transaction.Config{
 		Keys: r.keys, Voters: voters, Copies: s.copies(r), Block: s.cfg.Block, Failpoint: s.cfg.Failpoint,
 		Repeatable: !r.asked, VoteTimeout: s.cfg.VoteTimeout, Lively: func(name string) bool { return s.lively(r.keys[0].VirtualStorage, name) },
-		Account: func(agreeing []string, harmless bool) error {
+		Account: func(agreeing []string, harmless bool) <-chan error {
 			r.progress.moves.Add(1)
 			return w.Vote(route, agreeing, harmless)
 		},

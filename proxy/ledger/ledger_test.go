@@ -237,11 +237,11 @@ func TestWrite_voteOfAnEarlierTry(t *testing.T) {
 		if err := <-sent; err != nil {
 			t.Fatal(err)
 		}
-		if err := w.Vote(before, []string{"gitaly-1"}, false); !errors.Is(err, ErrEnded) {
+		if err := <-w.Vote(before, []string{"gitaly-1"}, false); !errors.Is(err, ErrEnded) {
 			t.Errorf("got %v", err)
 		}
 		everybody := []string{"gitaly-1", "gitaly-2", "gitaly-3"}
-		if err := w.Vote(w.Route(), everybody, false); err != nil {
+		if err := <-w.Vote(w.Route(), everybody, false); err != nil {
 			t.Errorf("vote: %v", err)
 		}
 		if err := w.End(true, true, everybody...); err != nil {

@@ -111,22 +111,23 @@ func (w *Write) retry(ctx context.Context, e machine.NotSent) error {
 }
 
 // Vote asks that the votes of the storages that agree, the primary among them, be
-// allowed, of a write that was sent along the route: when it returns nil every storage
+// allowed, of a write that was sent along the route: with nil every storage
 // else is accounted for, and the votes may be answered. An error says why nothing
 // may happen. harmless tells that nothing is changed before the next vote.
-// There is one call at a time, by any goroutine; it returns at once when the write ends.
-func (w *Write) Vote(along Route, agreeing []string, harmless bool) error {
+// The answer waits in the channel already if the ledger needs no change. It comes
+// at once when the write ends. There is one question at a time, by any goroutine.
+func (w *Write) Vote(along Route, agreeing []string, harmless bool) <-chan error {
 	voted := make(chan error, 1)
 	w.ledger.mu.Lock()
+	defer w.ledger.mu.Unlock()
 	// A late caller must not speak for the try that has come instead.
 	if w.ledger.writes[w.id] != w || w.try != along.try {
-		w.ledger.mu.Unlock()
-		return ErrEnded
+		voted <- ErrEnded
+		return voted
 	}
 	w.voted = voted
 	w.ledger.step(machine.Vote{Write: w.id, Agreeing: agreeing, Harmless: harmless})
-	w.ledger.mu.Unlock()
-	return <-voted // every wait of the machine has an end
+	return voted // every wait of the machine has an end
 }
 
 // End ends a write. succeeded tells that the primary's status was OK, arrived

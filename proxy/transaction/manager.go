@@ -19,7 +19,7 @@ type Manager struct {
 	log         *slog.Logger
 	metrics     *metrics
 	born        time.Time
-	accounts    sync.WaitGroup // calls of Config.Account
+	accounts    sync.WaitGroup // accounts under way
 	lateness    lateness
 	order       order
 
@@ -57,7 +57,7 @@ func (m *Manager) Begin(cfg Config) *Transaction {
 	ordered := cfg.Repeatable && m.order.ordered(cfg.Keys, time.Now())
 	t := &Transaction{
 		manager: m, cfg: cfg, began: began, ordered: ordered,
-		waiting: make(map[string]chan quorum.Answer), turns: make(map[string]chan bool),
+		waiting: make(map[string]func(quorum.Answer)), turns: make(map[string]chan bool),
 		votes: quorum.New(quorum.Config{Voters: names, OtherRelease: otherRelease, Copies: cfg.Copies, Block: cfg.Block, Began: began, VoteTimeout: cfg.VoteTimeout,
 			Repeatable: cfg.Repeatable, Ordered: ordered}),
 	}
@@ -82,7 +82,7 @@ func (m *Manager) Begin(cfg Config) *Transaction {
 	return t
 }
 
-// Wait returns when no call of a Config.Account is under way. It is called after
+// Wait returns when no account is under way. It is called after
 // every transaction has ended.
 func (m *Manager) Wait() { m.accounts.Wait() }
 

@@ -46,12 +46,23 @@ func run(t *testing.T, test func(w fixture)) {
 
 func (w fixture) begin(account func([]string) error) *Transaction {
 	return w.beginWith(func(cfg *Config) {
-		cfg.Account = func(agreeing []string, _ bool) error { return account(agreeing) }
+		cfg.Account = func(agreeing []string, _ bool) <-chan error {
+			allowed := make(chan error, 1)
+			go func() { allowed <- account(agreeing) }()
+			return allowed
+		}
 	})
 }
 
+// agree accounts for nothing.
+func agree([]string, bool) <-chan error {
+	allowed := make(chan error, 1)
+	allowed <- nil
+	return allowed
+}
+
 func (w fixture) beginWith(set func(*Config)) *Transaction {
-	cfg := Config{Keys: []state.Key{repository}, Copies: 2, Account: func([]string, bool) error { return nil }}
+	cfg := Config{Keys: []state.Key{repository}, Copies: 2, Account: agree}
 	set(&cfg)
 	for _, s := range storages {
 		cfg.Voters = append(cfg.Voters, Voter{Storage: s, Conn: w.conns[s]})
@@ -85,7 +96,10 @@ func TestManager_votesOfAnotherRelease(t *testing.T) {
 	run(t, func(w fixture) {
 		var told []string
 		cfg := Config{Keys: []state.Key{repository}, Copies: 2}
-		cfg.Account = func(agreeing []string, _ bool) error { told = agreeing; return nil }
+		cfg.Account = func(agreeing []string, harmless bool) <-chan error {
+			told = agreeing
+			return agree(agreeing, harmless)
+		}
 		for _, s := range storages {
 			cfg.Voters = append(cfg.Voters, Voter{Storage: s, Conn: w.conns[s], Release: "18.9"})
 		}

@@ -2,7 +2,6 @@ package transaction
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
@@ -11,9 +10,6 @@ import (
 
 	"praefect/proxy/transaction/quorum"
 )
-
-// errTwice is the error for a storage that votes while its vote is under way.
-var errTwice = errors.New("the storage has cast its vote already, or has none")
 
 // Service takes the votes that come over one connection to one storage.
 type Service struct {
@@ -29,26 +25,68 @@ func (m *Manager) Service(storage string, conn any) *Service {
 	return &Service{manager: m, storage: storage, conn: conn}
 }
 
+// Vote is a vote of a storage in a transaction.
+type Vote struct {
+	service *Service
+	of      *Transaction
+	vote    quorum.Vote
+}
+
+// Vote checks a vote. The error is the status that answers it.
+func (s *Service) Vote(r *gitalypb.VoteTransactionRequest) (Vote, error) {
+	t, err := s.find(r.GetTransactionId(), r.GetNode())
+	if err != nil {
+		return Vote{}, err
+	}
+	v := Vote{service: s, of: t, vote: quorum.Vote{Phase: int32(r.GetPhase())}}
+	if n := copy(v.vote.Hash[:], r.GetReferenceUpdatesHash()); n != len(v.vote.Hash) || n != len(r.GetReferenceUpdatesHash()) {
+		return Vote{}, status.Errorf(codes.InvalidArgument, "invalid reference update hash: %d bytes, want %d", len(r.GetReferenceUpdatesHash()), len(v.vote.Hash))
+	}
+	return v, nil
+}
+
+// Answer is the answer to a vote. If err is not nil it is a status.
+type Answer struct {
+	State gitalypb.VoteTransactionResponse_TransactionState
+	Err   error
+}
+
+// Cast casts the vote. answered is called once, before Cast returns or later, by any goroutine. It
+// must not block.
+func (v Vote) Cast(answered func(Answer)) {
+	s, began := v.service, time.Now()
+	accepted := v.of.cast(s.storage, v.vote, func(a quorum.Answer) {
+		s.manager.metrics.delay.Observe(time.Since(began).Seconds())
+		answered(Answer{State: states[a]})
+	})
+	if !accepted {
+		s.manager.metrics.delay.Observe(time.Since(began).Seconds())
+		answered(Answer{Err: status.Errorf(codes.Internal, "storage %q, transaction %d: the storage has cast its vote already, or has none", s.storage, v.of.id)})
+	}
+}
+
+// Withdraw says that the storage does not wait for the answer any more: it has given up, or its
+// connection is gone. So it follows no answer.
+func (v Vote) Withdraw() { v.of.Leave(v.service.storage) }
+
 // VoteTransaction casts a vote, and answers it when it is decided.
 func (s *Service) VoteTransaction(ctx context.Context, r *gitalypb.VoteTransactionRequest) (*gitalypb.VoteTransactionResponse, error) {
-	t, err := s.find(r.GetTransactionId(), r.GetNode())
+	v, err := s.Vote(r)
 	if err != nil {
 		return nil, err
 	}
-	vote := quorum.Vote{Phase: int32(r.GetPhase())}
-	if n := copy(vote.Hash[:], r.GetReferenceUpdatesHash()); n != len(vote.Hash) || n != len(r.GetReferenceUpdatesHash()) {
-		return nil, status.Errorf(codes.InvalidArgument, "invalid reference update hash: %d bytes, want %d", len(r.GetReferenceUpdatesHash()), len(vote.Hash))
+	answer := make(chan Answer, 1)
+	v.Cast(func(a Answer) { answer <- a })
+	select {
+	case a := <-answer:
+		if a.Err != nil {
+			return nil, a.Err
+		}
+		return &gitalypb.VoteTransactionResponse{State: a.State}, nil
+	case <-ctx.Done():
+		v.Withdraw()
+		return nil, status.FromContextError(ctx.Err()).Err()
 	}
-	began := time.Now()
-	answer, err := t.cast(ctx, s.storage, vote)
-	s.manager.metrics.delay.Observe(time.Since(began).Seconds())
-	switch {
-	case errors.Is(err, errTwice):
-		return nil, status.Errorf(codes.Internal, "storage %q, transaction %d: %v", s.storage, t.id, err)
-	case err != nil:
-		return nil, status.FromContextError(err).Err()
-	}
-	return &gitalypb.VoteTransactionResponse{State: states[answer]}, nil
 }
 
 var states = map[quorum.Answer]gitalypb.VoteTransactionResponse_TransactionState{

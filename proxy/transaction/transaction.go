@@ -1,7 +1,6 @@
 package transaction
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -36,11 +35,11 @@ type Config struct {
 	// aborted if too few do.
 	Copies int
 	Block  bool
-	// Account has every storage accounted for that does not agree. It is called before
-	// the votes of the storages that agree are answered, once at a time; it may block, and
-	// must return soon after the write has ended.
+	// Account has every storage accounted for that does not agree, before the votes of the
+	// storages that agree are answered, once at a time. It must not block: the answer comes
+	// through the channel, which holds 1, soon after the write has ended at the latest.
 	// harmless tells that the next step changes nothing.
-	Account func(agreeing []string, harmless bool) error
+	Account func(agreeing []string, harmless bool) <-chan error
 	// VoteTimeout and Repeatable are quorum.Config's; the sender of the calls asks Turn, and tells
 	// Once.
 	VoteTimeout time.Duration
@@ -64,10 +63,11 @@ type Transaction struct {
 
 	mu      sync.Mutex
 	votes   *quorum.Votes
-	waiting map[string]chan quorum.Answer // hold 1; guarded by mu
-	turns   map[string]chan bool          // hold 1; guarded by mu
-	voted   time.Duration                 // when the last vote was cast; guarded by mu
-	ended   bool                          // guarded by mu
+	waiting map[string]func(quorum.Answer) // take the answers to votes; guarded by mu
+	decided []decided                      // answers that unlock gives; guarded by mu
+	turns   map[string]chan bool           // hold 1; guarded by mu
+	voted   time.Duration                  // when the last vote was cast; guarded by mu
+	ended   bool                           // guarded by mu
 	// timer calls tick at fires, if armed, which may be sooner than is needed; nil until it is needed.
 	// guarded by mu
 	timer *time.Timer
@@ -154,26 +154,24 @@ func (t *Transaction) End() Result {
 		PrimaryFailed: t.votes.PrimaryFailed(), Unlike: t.votes.Unlike(),
 		Voted: t.votes.Voted(), Rounds: t.votes.Rounds()}
 	t.manager.metrics.repeats(t.votes, t.cfg.Keys[0].VirtualStorage, t.cfg.Voters)
-	t.mu.Unlock()
+	t.unlock()
 	t.manager.metrics.rounds.Observe(float64(result.Rounds))
 	t.manager.metrics.unlike.Add(float64(len(result.Unlike)))
 	return result
 }
 
-// cast casts a vote and waits for the answer.
-func (t *Transaction) cast(ctx context.Context, storage string, vote quorum.Vote) (quorum.Answer, error) {
-	answer := make(chan quorum.Answer, 1)
-	accepted := false
+// cast casts a vote. answered is called once, without a lock, unless the vote is not accepted.
+func (t *Transaction) cast(storage string, vote quorum.Vote, answered func(quorum.Answer)) (accepted bool) {
 	due := t.advance(func(now time.Duration) []quorum.Effect {
 		if t.ended {
-			answer <- quorum.Abort
+			t.decided = append(t.decided, decided{answered, quorum.Abort})
 			accepted = true
 			return nil
 		}
 		if _, twice := t.waiting[storage]; twice {
 			return nil
 		}
-		t.waiting[storage] = answer
+		t.waiting[storage] = answered
 		t.voted = now
 		var effects []quorum.Effect
 		if effects, accepted = t.votes.Cast(now, storage, vote); !accepted {
@@ -182,25 +180,14 @@ func (t *Transaction) cast(ctx context.Context, storage string, vote quorum.Vote
 		return effects
 	})
 	if !accepted {
-		return 0, errTwice
+		return false
 	}
 	t.manager.contend(t)
 	t.manager.orders(t)
-	if due.ok {
-		// The vote that completes the round waits in any case: no other goroutine has to wake up for
-		// the account.
-		left := context.AfterFunc(ctx, func() { t.Leave(storage) })
-		t.allow(due)
-		left()
+	if due.ok { // no other goroutine has to wake up for the account
+		t.account(due)
 	}
-	select {
-	case a := <-answer:
-		return a, nil
-	case <-ctx.Done():
-		// The storage has given up, or its connection is gone: it follows no answer.
-		t.Leave(storage)
-		return 0, ctx.Err()
-	}
+	return true
 }
 
 func (t *Transaction) halt(storage string) {
@@ -233,14 +220,14 @@ type account struct {
 // step lets the votes know of something and carries out the effects.
 func (t *Transaction) step(event func(now time.Duration) []quorum.Effect) {
 	if due := t.advance(event); due.ok {
-		go t.allow(due) // counted in Manager.accounts
+		go t.account(due) // counted in Manager.accounts; the caller may have locks that Config.Account needs
 	}
 }
 
-// advance is step without the account that is due: the caller calls allow.
+// advance is step without the account that is due: the caller calls account.
 func (t *Transaction) advance(event func(now time.Duration) []quorum.Effect) (due account) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.unlock()
 	now := t.manager.now()
 	due = t.carryOut(event(now))
 	t.arm(now)
@@ -298,9 +285,9 @@ func (t *Transaction) carryOut(effects []quorum.Effect) (due account) {
 		switch e := effect.(type) {
 		case quorum.Reply:
 			t.manager.metrics.answer(e.Answer)
-			if answer := t.waiting[e.Voter]; answer != nil {
+			if answered := t.waiting[e.Voter]; answered != nil {
 				delete(t.waiting, e.Voter)
-				answer <- e.Answer
+				t.decided = append(t.decided, decided{answered, e.Answer})
 			}
 		case quorum.Run:
 			t.turned(e.Voter, true)
@@ -311,19 +298,46 @@ func (t *Transaction) carryOut(effects []quorum.Effect) (due account) {
 				t.manager.metrics.short.Inc()
 			}
 			t.manager.late(t.cfg.Keys[0].VirtualStorage, e.Late)
-			t.manager.accounts.Add(1) // until allow returns
+			t.manager.accounts.Add(1) // until allow has returned
 			due = account{ok: true, round: t.votes.Rounds() + 1, agreeing: e.Agreeing, harmless: e.Harmless}
 		}
 	}
 	return due
 }
 
-// allow has the storages accounted for that do not agree, and the votes of the others
-// answered.
-func (t *Transaction) allow(due account) {
-	defer t.manager.accounts.Done()
+// decided is the answer to a vote.
+type decided struct {
+	answered func(quorum.Answer)
+	answer   quorum.Answer
+}
+
+// unlock unlocks mu, and answers the votes that are decided.
+func (t *Transaction) unlock() {
+	all := t.decided
+	t.decided = nil
+	t.mu.Unlock()
+	for _, d := range all {
+		d.answered(d.answer)
+	}
+}
+
+// account has the storages accounted for that do not agree, and then the votes of the others
+// answered. It does not wait.
+func (t *Transaction) account(due account) {
 	t.reached("votes", due.round)
-	err := t.cfg.Account(due.agreeing, due.harmless)
+	allowed := t.cfg.Account(due.agreeing, due.harmless)
+	select {
+	case err := <-allowed:
+		t.allow(due, err)
+	default:
+		go func() { t.allow(due, <-allowed) }() // counted in Manager.accounts
+	}
+}
+
+// allow has the votes of the storages that agree answered, because the others are accounted for,
+// or err says why they are not.
+func (t *Transaction) allow(due account, err error) {
+	defer t.manager.accounts.Done()
 	if err != nil {
 		t.manager.log.Debug("votes are not allowed", "transaction", t.id, "err", err)
 	}

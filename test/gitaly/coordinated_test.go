@@ -61,13 +61,15 @@ func newTrio(t *testing.T) *trio {
 func (trio *trio) each(ctx context.Context, path string, call func(ctx context.Context, f *fixture, repo *gitalypb.Repository) error) error {
 	config := transaction.Config{
 		Keys: []state.Key{{VirtualStorage: "default", RelativePath: path}}, Copies: 2,
-		Account: func(agreeing []string, _ bool) error {
+		Account: func(agreeing []string, _ bool) <-chan error {
 			trio.mu.Lock()
 			defer trio.mu.Unlock()
 			for i := range trio.nodes {
 				trio.behind[node(i)] = trio.behind[node(i)] || !slices.Contains(agreeing, node(i))
 			}
-			return nil
+			allowed := make(chan error, 1)
+			allowed <- nil
+			return allowed
 		},
 	}
 	for i, f := range trio.nodes {
