@@ -75,6 +75,16 @@ func (c *call) data(frames []byte) (ok bool) {
 		f.unlock()
 		return false
 	}
+	written := c.forward(frames)
+	s := c.stream
+	f.unlock()
+	s.returned(written)
+	return true
+}
+
+// forward sends DATA frames as far as the windows allow, and returns how many bytes of DATA are written. mu is held.
+func (c *call) forward(frames []byte) (written int) {
+	f := c.front
 	sent, n := 0, 0
 	for at := 0; at < len(frames); {
 		length := parseHead(frames[at:]).length
@@ -90,13 +100,10 @@ func (c *call) data(frames []byte) (ok bool) {
 		}
 		at = end
 	}
-	written := c.transmit(frames[:sent], n)
+	written = c.transmit(frames[:sent], n)
 	for len(c.pending) > 0 && c.sendPending() { // a window may have room for a part of a frame
 	}
-	s := c.stream
-	f.unlock()
-	s.returned(written)
-	return true
+	return written
 }
 
 // wait keeps DATA until there is a window for it. mu is held.
@@ -161,7 +168,7 @@ func (c *call) sendPending() bool {
 	written := c.transmit(frame.bytes, n)
 	frame.bytes = frame.bytes[:0]
 	chunks.Put(frame)
-	if c.stream.returned(written); written > 0 {
+	if c.stream.returned(written); written > 0 && c.stream != nil {
 		c.stream.backend.out.flush()
 	}
 	c.sendTrailer()

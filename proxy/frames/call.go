@@ -32,11 +32,11 @@ type call struct {
 
 	d       *Diversion
 	state   callState
-	stream  *stream
-	padding int64 // of the client's DATA
-	empty   int   // DATA frames of the client without bytes
-	extra   int64 // by which the client has enlarged the window
-	window  int64 // the client's
+	stream  *stream // nil if the call is answered here
+	padding int64   // of the client's DATA
+	empty   int     // DATA frames of the client without bytes
+	extra   int64   // by which the client has enlarged the window
+	window  int64   // the client's
 
 	granted atomic.Int64 // bytes that the storage may send ahead of the client; -1 after the call has left the front
 
@@ -50,29 +50,40 @@ type call struct {
 	result    Result
 }
 
-// open gives the call to a Backend, or says why it does not. mu is held.
+// open gives the call to its Backend or its policy, or says why it does not. mu is held.
 func (c *call) open(d *Diversion) Why {
 	f := c.front
-	if !f.reserve(firstWindow, f.cfg.Ahead) {
-		c.state = held
-		return Bound
-	}
 	c.window = f.windows.initial + c.extra
-	s, err := d.Backend.open(c, d.Fields, d.Message, d.Deadline)
-	if err != nil {
-		f.ahead.Add(-firstWindow)
+	if d.Serve != nil {
+		f.watchDeadline(d.Deadline)
+	} else if why := c.send(d); why != "" {
 		c.state = held
-		return Full
+		return why
 	}
-	c.granted.Store(firstWindow)
 	f.release(c)
 	f.diverted++
-	c.state, c.stream, c.d = diverted, s, d
-	d.Taken()
+	c.state, c.d = diverted, d
 	c.result.Sent = time.Now()
 	for _, m := range d.Message {
 		c.result.RequestBytes += int64(len(m))
 	}
+	return ""
+}
+
+// send gives the call to a Backend. mu is held.
+func (c *call) send(d *Diversion) Why {
+	f := c.front
+	if !f.reserve(firstWindow, f.cfg.Ahead) {
+		return Bound
+	}
+	s, err := d.Backend.open(c, d.Fields, d.Message, d.Deadline)
+	if err != nil {
+		f.ahead.Add(-firstWindow)
+		return Full
+	}
+	c.granted.Store(firstWindow)
+	c.stream = s
+	d.Taken()
 	return ""
 }
 
@@ -196,7 +207,7 @@ func (c *call) finish(code codes.Code, message string, trailers []hpack.HeaderFi
 	r := &c.result
 	r.Code, r.Message = code, message
 	if trailers != nil {
-		r.FromStorage, r.Trailer = true, trailers
+		r.FromStorage, r.Trailer = c.stream != nil, trailers
 	} else {
 		trailers = statusFields(code, message)
 		c.pending = nil

@@ -4,8 +4,11 @@
 // small request, of which the proxy looks at nothing else. This package takes such calls out of a client's connection before
 // gRPC's server sees them, and sends the frames of their answers to the client as they come from the storage.
 //
+// A Front can also answer a call itself: the votes of storages, one of which would otherwise keep a goroutine waiting.
+//
 //	client ──▶ Front ──▶ gRPC's server ──▶ handlers, as without this package
-//	             └─────▶ Backend ──▶ storage
+//	             ├─────▶ Backend ──▶ storage
+//	             └─────▶ Diversion.Serve
 //
 // A [Front] wraps the connection of a client. It parses the frames that come, and asks a [Policy] about each call. A call that the
 // Policy does not want, or that is not plain, is passed: gRPC's server gets its frames, with another stream id. The remaining calls
@@ -22,6 +25,11 @@
 // ([Policy.Passed]), with the rest of its deadline. Therefore a method must be a read to be diverted: it may be carried out
 // twice. Once the first frame of an answer has been sent to the client, the call ends here ([Diversion.Ended]).
 //
+// # Which calls are answered here
+//
+// A Diversion with Serve names no Backend. It is never passed: Serve gets an [Answer], which may be called at once or later. The
+// call ends without it when the client goes or the deadline passes, and Diversion.Ended says so.
+//
 // # Hidden from gRPC's server
 //
 //   - Stream ids: gRPC's server gets 1, 3, 5 … in the order in which calls are passed to it.
@@ -30,7 +38,7 @@
 //   - Windows: gRPC's server believes that the client's whole connection window is its own. The bytes of diverted calls make a debt,
 //     which the client's next window updates repay first. Frames of gRPC's server that find too small a window wait here.
 //   - Pings: while diverted answers flow, pings are answered here with gRPC's policy, because gRPC's server has sent nothing that
-//     would excuse them.
+//     would excuse them. Config.PingHold delays these answers.
 //   - GOAWAY: the last stream id is the client's. Diverted calls finish before the connection closes, for at most Config.Drain.
 //
 // # Goroutines

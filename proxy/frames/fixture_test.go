@@ -269,7 +269,7 @@ type frontCredentials struct {
 
 func (c frontCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	cfg := c.cfg
-	if c.direct {
+	if cfg.Busy = !c.direct; c.direct {
 		cfg.Socket = raw.(syscall.Conn)
 	}
 	f := NewFront(raw, c.policy, cfg)

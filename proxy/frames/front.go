@@ -42,13 +42,15 @@ type Front struct {
 	pings   pings
 	limits  limits
 
-	passing []*call     // wait for the reader to pass them
-	owed    int64       // bytes that gRPC's server thinks the client has not yet taken, but that were never sent
-	told    []*call     // ended: to be told without the lock
-	holds   *time.Timer // passes calls that were held too long
-	stalls  *time.Timer // resets calls of which the client takes nothing
-	closing *time.Timer // closed gracefully: ends diverted calls that go on too long; nil before
-	closed  bool        // nothing is read or written any more
+	passing  []*call     // wait for the reader to pass them
+	owed     int64       // bytes that gRPC's server thinks the client has not yet taken, but that were never sent
+	told     []*call     // ended: to be told without the lock
+	holds    *time.Timer // passes calls that were held too long
+	stalls   *time.Timer // resets calls of which the client takes nothing
+	closing  *time.Timer // closed gracefully: ends diverted calls that go on too long; nil before
+	lateness *time.Timer // ends calls that are answered here at their deadlines
+	looks    time.Time   // when lateness fires; zero if it does not
+	closed   bool        // nothing is read or written any more
 
 	stallWatched bool // stalls is running
 
@@ -72,6 +74,7 @@ func NewFront(conn net.Conn, p Policy, cfg Config) *Front {
 		windows: windows{conn: defaultWindow, initial: defaultWindow}, limits: limits{streams: math.MaxUint32},
 	}
 	f.in = inbound{front: f, preface: len(http2.ClientPreface)}
+	f.out.stays = cfg.Busy
 	f.out.wrote = func(c *call, n int) { c.wrote(n) }
 	return f
 }
@@ -140,7 +143,7 @@ func (f *Front) Close() error {
 func (f *Front) cut(err error) error {
 	f.mu.Lock()
 	f.closed = true
-	for _, t := range []*time.Timer{f.holds, f.stalls, f.closing} {
+	for _, t := range []*time.Timer{f.holds, f.stalls, f.closing, f.lateness, f.pings.holding} {
 		if t != nil {
 			t.Stop()
 		}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/codes"
 )
 
 // script is a connection from which the given bytes are read, in pieces of random sizes, and then nothing more.
@@ -79,8 +80,21 @@ func frontFrames(tb testing.TB) []byte {
 // begin in order.
 func FuzzFront(f *testing.F) {
 	f.Add(frontFrames(f), uint64(1))
+	f.Add(frontFrames(f), uint64(3))
 	f.Add([]byte{0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1}, uint64(2))
 	f.Fuzz(anyClient)
+}
+
+// answerLate has calls answered here, each when the next one comes.
+func answerLate() func(*Diversion) {
+	last := Answer(func(codes.Code, string, []byte) {})
+	return func(d *Diversion) {
+		d.Backend = nil
+		d.Serve = func(answer Answer) {
+			last(codes.OK, "", []byte("an answer"))
+			last = answer
+		}
+	}
 }
 
 func anyClient(t *testing.T, b []byte, seed uint64) {
@@ -91,6 +105,9 @@ func anyClient(t *testing.T, b []byte, seed uint64) {
 	}
 	backend.cfg.setDefaults()
 	policy := &testPolicy{backend: backend}
+	if seed%3 == 0 {
+		policy.change = answerLate()
+	}
 	front := loneFront(t, newScript(append([]byte(http2.ClientPreface), b...), seed), policy, Config{})
 	var got []byte
 	p := make([]byte, 1+seed%500)

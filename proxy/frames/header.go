@@ -12,6 +12,7 @@ import (
 type decoder struct {
 	hpack  *hpack.Decoder
 	fields []hpack.HeaderField
+	usual  int // how many fields the last call had
 	size   int
 	limit  int
 }
@@ -27,6 +28,9 @@ func (d *decoder) add(f hpack.HeaderField) {
 	if d.size += int(f.Size()); d.size > d.limit {
 		d.hpack.SetEmitEnabled(false)
 		return
+	}
+	if d.fields == nil {
+		d.fields = make([]hpack.HeaderField, 0, d.usual)
 	}
 	d.fields = append(d.fields, f)
 }
@@ -46,7 +50,7 @@ func (d *decoder) decode(block []byte) (fields []hpack.HeaderField, tooLarge boo
 }
 
 // keep leaves the fields that decode returned last to the caller.
-func (d *decoder) keep() { d.fields = nil }
+func (d *decoder) keep() { d.usual, d.fields = len(d.fields), nil }
 
 // staticNames are the indexes of names in HPACK's static table that calls and answers use most.
 var staticNames = map[string]byte{

@@ -107,6 +107,10 @@ func (f *Front) divert(in *inbound, c *call) {
 		return
 	}
 	f.mu.Unlock()
+	if d.Serve != nil {
+		d.Serve(c.serve)
+		return
+	}
 	for _, b := range in.touched {
 		if b == d.Backend {
 			return

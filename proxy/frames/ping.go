@@ -20,6 +20,8 @@ type pings struct {
 	lastSent time.Time // the ping that came after the last such frame
 	last     time.Time
 	strikes  int
+	held     []byte      // the answer to a ping, which goes out when holding fires; nil without one
+	holding  *time.Timer // nil before the first one
 }
 
 // answer tells whether a ping is answered here. Otherwise it is up to gRPC's server, which ends the connection if it gets too many.
@@ -45,11 +47,38 @@ func (f *Front) ping(in *inbound, h head, payload []byte) {
 	}
 	f.mu.Lock()
 	here := f.pings.answer(time.Now(), f.cfg.PingMinTime) || f.closing != nil
+	held := here && f.holdPing(payload)
 	f.mu.Unlock()
 	if !here {
 		f.emitOwn(in, h, payload)
 		return
 	}
+	if held {
+		return
+	}
 	var b [headLen + 8]byte
 	f.out.stage(appendPing(b[:0], http2.FlagPingAck, payload))
+}
+
+// holdPing keeps the answer to a ping for Config.PingHold, and tells whether it does: it keeps one at a time. mu is held.
+func (f *Front) holdPing(payload []byte) bool {
+	p := &f.pings
+	if f.cfg.PingHold == 0 || p.held != nil || f.closed {
+		return false
+	}
+	p.held = appendPing(nil, http2.FlagPingAck, payload)
+	if p.holding == nil {
+		p.holding = time.AfterFunc(f.cfg.PingHold, f.answerHeld)
+	} else {
+		p.holding.Reset(f.cfg.PingHold)
+	}
+	return true
+}
+
+func (f *Front) answerHeld() {
+	f.mu.Lock()
+	f.out.stage(f.pings.held)
+	f.pings.held = nil
+	f.mu.Unlock()
+	f.out.flush()
 }

@@ -45,6 +45,9 @@ const (
 // Diversion says where a call goes. Its functions are called without a lock, by any goroutine, and must not block.
 type Diversion struct {
 	Backend *Backend
+	// Serve, if not nil, answers the call here, in the place of a Backend: it is called once, in the goroutine that reads from the
+	// client, and must not block. Of the other fields only Deadline and Ended count then.
+	Serve func(Answer)
 	// Fields are the headers for the storage, pseudo-headers first. They have no grpc-timeout, which is added for the Deadline.
 	Fields []hpack.HeaderField
 	// Message is the message for the storage in pieces, without its prefix. It must stay unchanged until the call has ended.
@@ -59,6 +62,10 @@ type Diversion struct {
 	// Ended is called once if the call ended here, however it ended; Policy.Passed in its place if gRPC's server gets the call.
 	Ended func(Result)
 }
+
+// Answer ends a call that is answered here: with a message, without its prefix, if the code is OK. It may be called by any goroutine,
+// but with no lock that Diversion.Ended takes, and does nothing once the call has ended.
+type Answer func(code codes.Code, text string, message []byte)
 
 // Result says how a diverted call ended.
 type Result struct {
@@ -91,6 +98,9 @@ type Config struct {
 	Ahead int64
 	// PingMinTime is the shortest time between pings, as in gRPC's keepalive.EnforcementPolicy; 10 s.
 	PingMinTime time.Duration
+	// PingHold delays the answers to pings that come after answers of diverted calls. A client of gRPC sends one with the first bytes
+	// after the answer to the last one, to measure the connection: so it sends fewer. It must be short beside a keepalive's timeout.
+	PingHold time.Duration
 	// SendStall is how long a client may take nothing of a call; 10 min.
 	SendStall time.Duration
 	// Drain is how long diverted calls may go on after gRPC's server has closed the connection gracefully; 10 s. A second Close
@@ -99,4 +109,6 @@ type Config struct {
 	// Socket is the socket to which the bytes that are written to the connection go unchanged. Nil says that there is none, as for
 	// TLS and yamux: then a goroutine makes all writes of diverted calls.
 	Socket syscall.Conn
+	// Busy says that the connection is busy most of the time: then that goroutine stays, and its stack need not grow again.
+	Busy bool
 }

@@ -87,9 +87,9 @@ func message(m []byte) []byte {
 }
 
 // call sends a whole call.
-func (c *rawClient) call(method string, request []byte) uint32 {
+func (c *rawClient) call(method string, request []byte, more ...string) uint32 {
 	c.t.Helper()
-	id := c.begin(method)
+	id := c.begin(method, more...)
 	c.must(c.framer.WriteData(id, true, message(request)))
 	return id
 }

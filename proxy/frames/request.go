@@ -70,6 +70,9 @@ func (b *Backend) stageRequest(id uint32, fields []hpack.HeaderField, left time.
 
 // cancel takes a stream back. The receiver hears nothing more, but for frames that are being delivered.
 func (s *stream) cancel(code http2.ErrCode) {
+	if s == nil { // the call is answered here
+		return
+	}
 	b := s.backend
 	b.mu.Lock()
 	known := b.forget(s)
@@ -94,7 +97,7 @@ func (b *Backend) forget(s *stream) bool {
 
 // returned notes that n bytes of an answer were written to the client, so that the storage may send as many again.
 func (s *stream) returned(n int) {
-	if n == 0 {
+	if n == 0 || s == nil {
 		return
 	}
 	b := s.backend

@@ -37,6 +37,9 @@ type sender struct {
 	data   int       // the bytes of queued that are marked; guarded by mu
 	busy   bool      // a goroutine writes to conn, or is about to; guarded by mu
 	last   bool      // the connection is closed when all is written; guarded by mu
+	stays  bool      // the goroutine that writes stays for the next queue
+	parked bool      // and waits for one; guarded by mu
+	more   sync.Cond // parked has changed, or err is set
 	err    error     // guarded by mu
 
 	// For try, whose function must not be allocated each time; guarded by mu.
@@ -61,7 +64,7 @@ var chunks = sync.Pool{New: func() any { return &chunk{bytes: make([]byte, 0, ch
 
 func newSender(conn net.Conn, socket syscall.Conn) *sender {
 	s := &sender{conn: conn, close: sync.OnceValue(conn.Close), wrote: func(*call, int) {}, most: maxControl}
-	s.room.L = &s.mu
+	s.room.L, s.more.L = &s.mu, &s.mu
 	if socket != nil {
 		if raw, err := socket.SyscallConn(); err == nil { // otherwise the goroutine writes, and reports the error
 			s.raw = raw
@@ -138,9 +141,19 @@ func (s *sender) put(b []byte, c *call, n int) bool {
 	s.enqueue(b, c, n)
 	if !s.busy {
 		s.busy = true
-		go s.drain()
+		s.start()
 	}
 	return false
+}
+
+// start has a goroutine write the queue. mu is held.
+func (s *sender) start() {
+	if !s.parked {
+		go s.drain()
+		return
+	}
+	s.parked = false
+	s.more.Signal()
 }
 
 func (s *sender) enqueue(b []byte, c *call, n int) {
@@ -173,8 +186,16 @@ func (s *sender) drain() {
 		if s.err != nil || len(s.queue) == 0 {
 			s.busy = false
 			s.idleLocked()
+			s.parked = s.stays
+			for s.parked && s.err == nil {
+				s.more.Wait()
+			}
+			ends := !s.stays || s.err != nil
 			s.mu.Unlock()
-			return
+			if ends {
+				return
+			}
+			continue
 		}
 		next := s.queue[0]
 		s.queue[0] = nil
@@ -227,7 +248,7 @@ func (s *sender) write(b []byte) error {
 		s.failLocked(err)
 	}
 	if len(s.queue) > 0 {
-		go s.drain()
+		s.start()
 		return err
 	}
 	s.busy = false
@@ -273,6 +294,7 @@ func (s *sender) failLocked(err error) {
 	s.err = err
 	s.queue, s.staged = nil, nil
 	s.room.Broadcast()
+	s.more.Broadcast()
 	go func() { _ = s.close() }() // the reader learns of it; TLS may wait before it has closed
 }
 
