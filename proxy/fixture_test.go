@@ -195,7 +195,7 @@ func newFixtureOfMethods(t *testing.T, newBackend func(*testing.T, string) *back
 	}
 	votes := transaction.NewManager(w.node.Incarnation, slog.New(slog.DiscardHandler), nil)
 	if voting {
-		connections.Backchannel = VoteServer(votes)
+		connections.Backchannel = VoteServer(votes, framesOn)
 	}
 	set, err := storage.New(targets, slog.New(slog.DiscardHandler), storage.NewMetrics(prometheus.NewRegistry()), connections)
 	must.Succeed(t, err)

@@ -24,7 +24,7 @@ type head struct {
 // refuses, and what asks for more than a read needs. Then the call is gRPC's, and so is the error, if
 // there is one.
 func readHead(fields []hpack.HeaderField) (head, bool) {
-	h := head{metadata: make(metadata.MD, len(fields))}
+	var h head
 	var pseudo, contentType int
 	var seen [len(pseudoHeaders)]bool
 	for i, field := range fields {
@@ -53,7 +53,7 @@ func readHead(fields []hpack.HeaderField) (head, bool) {
 		case "user-agent", "grpc-accept-encoding":
 		case "authorization":
 			h.proof = value
-			h.metadata[name] = append(h.metadata[name], value)
+			h.add(name, value)
 		case "grpc-timeout":
 			if h.timeout != 0 {
 				return head{}, false
@@ -70,10 +70,17 @@ func readHead(fields []hpack.HeaderField) (head, bool) {
 			channel.IDHeader, passedOnHeader:
 			return head{}, false
 		default:
-			h.metadata[name] = append(h.metadata[name], value)
+			h.add(name, value)
 		}
 	}
 	return h, pseudo == len(pseudoHeaders) && contentType == 1 && len(h.metadata["authorization"]) <= 1
+}
+
+func (h *head) add(name, value string) {
+	if h.metadata == nil {
+		h.metadata = make(metadata.MD)
+	}
+	h.metadata[name] = append(h.metadata[name], value)
 }
 
 // pseudoHeaders are the ones that every call has, once each, before all others.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -18,32 +17,6 @@ import (
 	"praefect/proxy/transaction"
 	"praefect/proxy/transaction/quorum"
 )
-
-const (
-	// maxVotes is how many votes a storage may wait with at once, each of them for a
-	// write that is under way.
-	maxVotes = 4096
-	// maxVote bounds a vote, which is a few hundred bytes.
-	maxVote = 64 << 10
-	// voteWorkers is how many goroutines of a connection wait for votes. Their stacks have grown
-	// already; a vote that finds none of them free gets its own.
-	voteWorkers = 32
-	// voteWindow bounds the votes that a connection may send ahead. Because it is fixed, the library
-	// does not measure the connection with a ping for every other vote.
-	voteWindow = 1 << 20
-)
-
-// VoteServer makes the server for the calls of a storage to us over its connection: its votes, to
-// be counted.
-func VoteServer(votes *transaction.Manager) func(*storage.Conn) *grpc.Server {
-	return func(conn *storage.Conn) *grpc.Server {
-		server := grpc.NewServer(
-			grpc.MaxConcurrentStreams(maxVotes), grpc.MaxRecvMsgSize(maxVote), grpc.MaxHeaderListSize(maxVote),
-			grpc.NumStreamWorkers(voteWorkers), grpc.InitialWindowSize(maxVote), grpc.InitialConnWindowSize(voteWindow))
-		gitalypb.RegisterRefTransactionServer(server, votes.Service(conn.Target().Storage, conn))
-		return server
-	}
-}
 
 var (
 	// errLeftOut ends the RPC of a storage whose vote did not count.

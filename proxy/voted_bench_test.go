@@ -205,7 +205,7 @@ func benchmarkInstance(b *testing.B) string {
 	node, registry := newNode(), prometheus.NewRegistry()
 	votes := transaction.NewManager(node.Incarnation, log, registry)
 	set, err := storage.New(targets, log, storage.NewMetrics(registry), storage.Config{
-		Backchannel: VoteServer(votes),
+		Backchannel: VoteServer(votes, framesOn),
 		DialOptions: append(callmetrics.NewClient(registry, nil).DialOptions(), grpc.WithStatsHandler(stream.StatsHandler{})),
 	})
 	if err != nil {

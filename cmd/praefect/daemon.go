@@ -157,7 +157,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Stall:         time.Duration(max(cfg.Detection.Stall, cfg.Detection.Silence)),
 		DialOptions: slices.Concat(calls.DialOptions(), tracer.DialOptions(),
 			[]grpc.DialOption{grpc.WithStatsHandler(stream.StatsHandler{})}),
-		Backchannel: proxy.VoteServer(votes),
+		Backchannel: proxy.VoteServer(votes, cfg.Forwarding.Frames),
 		Channels:    d.channels(),
 		Used:        d.processors.used,
 		Frames:      frames,
