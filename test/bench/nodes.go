@@ -59,7 +59,7 @@ func nodes(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 	for path, conn := range less {
 		reads[path] = way{conn: conn, storage: node.Name, pid: helpers[path].pid}
 	}
-	writes := map[string]way{direct: reads[direct], proxied: {instance.Conn(), "default", instance.PID(), c}}
+	writes := map[string]way{direct: reads[direct], proxied: {conn: instance.Conn(), storage: "default", pid: instance.PID()}}
 	paths, value := git.seeds.Paths(), git.seeds.Values()[0]
 
 	var made atomic.Int64 // references that do not exist yet
