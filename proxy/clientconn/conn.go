@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/peer"
+
+	"praefect/socket"
 )
 
 const (
@@ -69,7 +71,7 @@ type Conn struct {
 
 func newConn(raw net.Conn, s *Set) *Conn {
 	c := &Conn{
-		Conn: raw, set: s, proof: make(chan struct{}), closed: make(chan struct{}),
+		Conn: socket.New(raw), set: s, proof: make(chan struct{}), closed: make(chan struct{}),
 		bytes: newBucket(unprovedBytes, unprovedRate), calls: newBucket(unprovedCalls, unprovedCallRate),
 		takenBack: newBucket(takenBackCalls, takenBackRate),
 	}
