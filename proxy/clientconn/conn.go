@@ -12,8 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/peer"
-
-	"praefect/socket"
 )
 
 const (
@@ -71,7 +69,7 @@ type Conn struct {
 
 func newConn(raw net.Conn, s *Set) *Conn {
 	c := &Conn{
-		Conn: socket.New(raw), set: s, proof: make(chan struct{}), closed: make(chan struct{}),
+		Conn: raw, set: s, proof: make(chan struct{}), closed: make(chan struct{}),
 		bytes: newBucket(unprovedBytes, unprovedRate), calls: newBucket(unprovedCalls, unprovedCallRate),
 		takenBack: newBucket(takenBackCalls, takenBackRate),
 	}
