@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 
+	"praefect/cmd/praefect/socket"
 	"praefect/config"
 	"praefect/consensus"
 	"praefect/consensus/elector"
@@ -135,7 +136,7 @@ func nodeConfig(cfg *config.Config, log *slog.Logger) setup.Config {
 		Credentials: peer.Credentials{
 			CertificatePath: raft.CertificatePath, KeyPath: raft.KeyPath, CAPath: raft.CAPath, Secret: raft.Secret.Reveal(), FormerSecret: raft.FormerSecret.Reveal(),
 		},
-		Logger: log,
+		Wrap: socket.New, Logger: log,
 	}
 }
 
@@ -160,6 +161,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Backchannel: proxy.VoteServer(votes, cfg.Forwarding.Frames),
 		Channels:    d.channels(),
 		Used:        d.processors.used,
+		Wrap:        socket.New,
 		Frames:      frames,
 	})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // time in which the machine was suspended. An instance that slept must not take
 // its lease for young. It panics on a system without such a clock.
 //
-// The system call is one that the Go runtime does not know of: see package socket.
+// The system call is one that the Go runtime does not know of: see cmd/praefect/socket.
 func Now() time.Duration {
 	var ts unix.Timespec
 	if _, _, err := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&ts)), 0); err != 0 {

@@ -45,7 +45,7 @@ func Listen(ctx context.Context, g *Group) (err error) {
 	g.library.Transport, err = peer.Listen(ctx, peer.Config{
 		Name: c.Name, ID: g.disk.ID, ListenAddr: c.ListenAddr, AdvertiseAddr: c.AdvertiseAddr, Credentials: c.Credentials,
 		Cluster: func() string { return g.disk.Known().ClusterID },
-		Admit:   g.admits, Hosts: hosts(c.Peers), MetOther: g.meetsOther, Removed: g.library.WasRemoved, Outcast: g.castOut, Logger: c.Logger, Dial: c.Fakes.Dial, Listen: c.Fakes.Listen,
+		Admit:   g.admits, Hosts: hosts(c.Peers), MetOther: g.meetsOther, Removed: g.library.WasRemoved, Outcast: g.castOut, Logger: c.Logger, Wrap: c.Wrap, Dial: c.Fakes.Dial, Listen: c.Fakes.Listen,
 	})
 	if err != nil {
 		return fmt.Errorf("raft.listen_addr %q: %w", c.ListenAddr, err)

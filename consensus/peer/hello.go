@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-
-	"praefect/socket"
 )
 
 // kind is the purpose of a connection.
@@ -72,7 +70,7 @@ func (e *OtherCluster) Error() string {
 // open makes the dialler's side of the opening on a plain connection. ctx bounds
 // it by its deadline; the connection is the caller's to close.
 func (t *Transport) open(ctx context.Context, plain net.Conn, k kind, who wanted) (*Conn, error) {
-	c := tls.Client(socket.New(plain), t.guard.tls())
+	c := tls.Client(t.config.Wrap(plain), t.guard.tls())
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
@@ -105,7 +103,7 @@ func (t *Transport) open(ctx context.Context, plain net.Conn, k kind, who wanted
 
 // accept makes the acceptor's side of it.
 func (t *Transport) accept(ctx context.Context, plain net.Conn) (*Conn, kind, error) {
-	c := tls.Server(&prompt{Conn: socket.New(plain)}, t.guard.tls())
+	c := tls.Server(&prompt{Conn: t.config.Wrap(plain)}, t.guard.tls())
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, "", err
 	}

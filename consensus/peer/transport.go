@@ -44,6 +44,8 @@ type Config struct {
 	HandshakeTimeout time.Duration
 	// Logger defaults to none.
 	Logger *slog.Logger
+	// Wrap is put around plain connections, below TLS; it defaults to nothing.
+	Wrap func(net.Conn) net.Conn
 	// Dial makes plain connections; it defaults to TCP.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// Hosts are the hosts of the listed peers: connections from there have slots of their
@@ -97,6 +99,9 @@ func Listen(ctx context.Context, c Config) (*Transport, error) {
 		if c.Dial != nil {
 			c.Resolve = func(context.Context, string) ([]netip.Addr, error) { return nil, nil }
 		}
+	}
+	if c.Wrap == nil {
+		c.Wrap = func(plain net.Conn) net.Conn { return plain }
 	}
 	if c.Dial == nil {
 		c.Dial = dialTCP

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,6 +59,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Registerer takes the metrics; it defaults to none.
 	Registerer prometheus.Registerer
+	// Wrap, if it is set, is put around the network connections with peers.
+	Wrap func(net.Conn) net.Conn
 	// Fakes replace disk and network in tests; zero in the daemon.
 	Fakes Fakes
 }

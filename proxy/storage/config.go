@@ -82,6 +82,8 @@ type Config struct {
 	TLS *tls.Config
 	// Dial opens network connections; nil for the network. Tests give it.
 	Dial func(ctx context.Context, network, endpoint string) (net.Conn, error)
+	// Wrap, if it is set, is put around network connections, below TLS.
+	Wrap func(net.Conn) net.Conn
 	// DialOptions come after all others, such as a stats.Handler.
 	DialOptions []grpc.DialOption
 }

@@ -67,7 +67,7 @@ func (c *Conn) openFrames(ctx context.Context, to *place, cfg Config) (*framePat
 		return nil, err
 	}
 	p := &framePath{wire: newWire()}
-	conn, _, err := to.addr.transport(cfg).ClientHandshake(ctx, to.addr.authority(), p.wire.around(bare))
+	conn, _, err := to.addr.transport(cfg).ClientHandshake(ctx, to.addr.authority(), p.wire.around(bare, cfg))
 	if err != nil {
 		return nil, errors.Join(err, bare.Close())
 	}

@@ -39,7 +39,7 @@ func open(ctx context.Context, to *place, cfg Config, creds credentials.Transpor
 			p.wire.end(err)
 			return nil, err
 		}
-		return p.wire.around(conn), nil
+		return p.wire.around(conn, cfg), nil
 	})
 	if err != nil {
 		return nil, identity{}, &dialError{cause: err}

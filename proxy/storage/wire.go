@@ -6,8 +6,6 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
-
-	"praefect/socket"
 )
 
 // wire notes when the other end of a network connection was last heard,
@@ -52,9 +50,12 @@ func (w *wire) hostAnswers(cfg Config) bool {
 	return w.host.Load() != nil && w.hostSilence() < cfg.Silence
 }
 
-func (w *wire) around(conn net.Conn) net.Conn {
+func (w *wire) around(conn net.Conn, cfg Config) net.Conn {
 	w.host.Store(newHost(conn))
-	return &listened{Conn: socket.New(conn), wire: w}
+	if cfg.Wrap != nil {
+		conn = cfg.Wrap(conn)
+	}
+	return &listened{Conn: conn, wire: w}
 }
 
 // hostSilence is the time since the host at the other end acknowledged anything that

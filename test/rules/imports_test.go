@@ -35,7 +35,7 @@ func TestImports_topLevel(t *testing.T) {
 	for _, f := range files(t) {
 		folder, _, _ := strings.Cut(strings.TrimPrefix(f.pkg, "praefect/"), "/")
 		switch folder {
-		case "cmd", "config", "consensus", "deploy", "fsm", "proxy", "replicator", "socket", "test":
+		case "cmd", "config", "consensus", "deploy", "fsm", "proxy", "replicator", "test":
 		default:
 			t.Errorf("%s: a package of %s; values that several of the parts share are in fsm", f.path, folder)
 		}

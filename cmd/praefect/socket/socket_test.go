@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"praefect/socket"
+	"praefect/cmd/praefect/socket"
 	"praefect/test/must"
 )
 

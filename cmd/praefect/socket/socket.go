@@ -1,5 +1,6 @@
 // Package socket has network connections whose reads and writes are system calls that the Go runtime
-// does not know of. It promises the behaviour of package net. Consensus and proxy use it.
+// does not know of. It promises the behaviour of package net. The daemon puts it around the
+// connections with peers and storages.
 //
 // Before a system call the runtime wakes its monitor thread, if that sleeps, because the call might
 // block. The thread then looks around several times, until the process is idle again. In an idle
