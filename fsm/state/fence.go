@@ -36,7 +36,7 @@ func (c *Fence) apply(t *transition) *Refusal {
 		return refuse(RefusedLast, "no other storage of %q would serve", vs.Name)
 	}
 	vs = t.edit(vs.Name)
-	vs.Epoch++
+	vs.Epoch++ // ▲ state-fence-same-epoch
 	for _, name := range c.Storages {
 		t.setState(vs, name, Fenced, c.Why, c.By)
 	}
