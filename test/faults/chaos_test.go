@@ -76,7 +76,7 @@ func TestChaos_randomKillsUnderLoad(t *testing.T) {
 		t.Logf("too little happened, and it goes on: %q", missing)
 	}
 	l.end()
-	settled(t, c, h)
+	settledWithin(t, settleLimit+time.Duration(seconds)*time.Second/4, c, h)
 	l.neverStale(t)
 
 	written, refused, surprises := h.Counts()

@@ -17,8 +17,14 @@ const settleLimit = 2 * time.Minute
 // workload.History.AwaitRepairs.
 func settled(t *testing.T, c *cluster.Cluster, h *workload.History) {
 	t.Helper()
+	settledWithin(t, settleLimit, c, h)
+}
+
+// settledWithin is settled after a load that has made much to compare.
+func settledWithin(t *testing.T, limit time.Duration, c *cluster.Cluster, h *workload.History) {
+	t.Helper()
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	must.Succeed(t, h.AwaitRepairs(ctx, c))
 	t.Logf("nothing was left to repair, and all was there, after %v", time.Since(began).Round(time.Millisecond))
