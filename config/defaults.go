@@ -78,8 +78,7 @@ func defaults() Config {
 			MaxConcurrentStreams: 1000, MaxConnections: 10_000, MaxConcurrentWrites: 256, MaxWaitingWrites: 1000,
 			SendStallTimeout: Duration(10 * time.Minute),
 		},
-		Forwarding: Forwarding{Frames: true},
-		Raft:       Raft{Profile: "fast"},
+		Raft: Raft{Profile: "fast"},
 	}
 }
 
