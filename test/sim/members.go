@@ -65,6 +65,7 @@ func (r *raft) reconfigure(c *configuration) bool {
 	before := r.config
 	r.log = append(r.log, entry{term: r.term, config: c})
 	r.reconfigured()
+	r.in.w.check.quorum() // the new members may agree where the old ones could not
 	r.replicate()
 	for _, s := range before.servers {
 		if !c.has(s.index) && r.in.w.chance(0.5) {
