@@ -45,21 +45,32 @@ func (s *State) Recover(r Recovery) *State {
 	t := s.begin(r.Index, Batch{Time: r.Time})
 	t.next.ClusterID, t.next.Instances, t.next.answers = r.ClusterID, nil, answers{}
 	t.next.Replaced = append(slices.Clone(s.Replaced), s.ClusterID)
-	t.rewrite("", func(e *Entry) *Entry {
+	for i := range s.VirtualStorages {
+		t.doubtLive(&s.VirtualStorages[i], r)
+	}
+	for i := range s.VirtualStorages {
+		t.recover(s.VirtualStorages[i].Name, r)
+	}
+	return t.end()
+}
+
+// doubtLive puts the operations under way in doubt. The incarnation of an intent may have begun
+// others since, whose entries are lost: a copy, onto any storage (▲ state-recover-known-bound).
+func (t *transition) doubtLive(vs *VirtualStorage, r Recovery) {
+	unknown := Scope{BoundMillis: r.BoundMillis, Targets: vs.names(func(*Storage) bool { return true })}
+	t.rewrite(vs.Name, func(e *Entry) *Entry {
 		if !e.HasLive() && e.Wish == nil {
 			return nil
 		}
 		e = e.clone()
 		e.Wish = nil
 		for _, inc := range e.liveIncarnations() { // ▲ state-recover-clean
-			e.closeIntent(inc, r.Index, true, nil)
+			at, _ := e.find(inc)
+			scope := e.Intents[at].Scope.merge(unknown)
+			e.closeIntent(inc, r.Index, true, &scope)
 		}
 		return e
 	})
-	for i := range s.VirtualStorages {
-		t.recover(s.VirtualStorages[i].Name, r)
-	}
-	return t.end()
 }
 
 // liveIncarnations are the incarnations that have a live intent.

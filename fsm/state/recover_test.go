@@ -31,7 +31,7 @@ func TestState_Recover(t *testing.T) {
 		}, want: "q serving, r backfilling, p serving", entry: "behind q+r, conflict q", beside: "p"},
 		{name: "what is under way is in doubt", given: func(w *fixture) {
 			w.must(beta, scoped(500, true, "p", "q"))
-		}, want: "p serving, q backfilling, r backfilling", entry: "in doubt(2) 500ms refs on p+q, behind q+r"},
+		}, want: "p serving, q backfilling, r backfilling", entry: "in doubt(2) 1000ms on p+q+r, behind q+r"},
 		{name: "several serve on", given: func(w *fixture) {
 			w.must(alpha, Command{Open: &OpenIntent{VirtualStorage: vs, Paths: []string{"other.git"}, Kind: Open}})
 			w.must(alpha, Command{MarkBehind: &MarkBehind{VirtualStorage: vs, Paths: []string{"other.git"}, Primary: "p", Epoch: w.VirtualStorage(vs).Epoch, Agreeing: []string{"p"}}})
