@@ -82,11 +82,10 @@ func tracesOf(t *testing.T) traces {
 		t.Fatal(err)
 	}
 	w.goesAway(ctx, conn)
-	w.isLate(ctx)
 	w.goesAwayHalfway(ctx, conn)
 	w.losesTheStorageHalfway(ctx, conn)
 
-	const calls = 9 // beside the creation and the health checks
+	const calls = 8 // beside the creation and the health checks
 	var found []string
 	w.eventually(func() error {
 		if found = log.with("gitaly.RefService"); len(found)+len(log.with("GetBlob"))+len(log.with("RepositoryExists")) < calls {
@@ -120,20 +119,11 @@ func (w *fixture) goesAway(ctx context.Context, conn *grpc.ClientConn) {
 	<-end
 }
 
-// isLate makes a read whose storage does not answer in time, with a client that leaves the deadline to the instance.
-func (w *fixture) isLate(ctx context.Context) {
+// isLate makes a read with a deadline, with a client that leaves the deadline to the instance.
+func (w *fixture) isLate() {
 	w.t.Helper()
-	w.storages["gitaly-1"].setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
-		<-ctx.Done()
-		return false, status.FromContextError(ctx.Err()).Err()
-	})
-	defer w.storages["gitaly-1"].setHook(nil)
 	client := w.attack()
 	fields := []hpack.HeaderField{{Name: "grpc-timeout", Value: "100m"}}
-	sent, _ := metadata.FromOutgoingContext(ctx)
-	for name, values := range sent {
-		fields = append(fields, hpack.HeaderField{Name: name, Value: values[0]})
-	}
 	call := func(method string, request proto.Message, more ...hpack.HeaderField) {
 		body, err := proto.Marshal(request)
 		must.Succeed(w.t, err)
@@ -197,31 +187,38 @@ func (w *fixture) losesTheStorageHalfway(ctx context.Context, conn *grpc.ClientC
 	}
 }
 
-// TestFrames_clientIsLate: a client that ends a call at its deadline is told so on both ways, and the line says that the client gave up
-// or was late, whichever the instance learned first.
-func TestFrames_clientIsLate(t *testing.T) {
+// TestFrames_deadline: a call ends at its deadline on both ways, whether the client ends it or leaves that to the instance, and its line
+// says that it was late or was given up, whichever the instance learned first.
+func TestFrames_deadline(t *testing.T) {
+	ends := map[string]func(*fixture){
+		"client": func(w *fixture) {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			wants(t, exists(ctx, w.proved(w.tcp(storage.Credentials(clientToken))), "a.git"), codes.DeadlineExceeded)
+		},
+		"instance": func(w *fixture) { w.isLate() },
+	}
 	for _, frames := range []bool{false, true} {
 		forwardsFrames(t, frames)
-		var log lines
-		w := newFixture(t)
-		w.server.log = slog.New(slog.NewJSONHandler(&log, nil))
-		for _, b := range w.storages {
-			b.setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
-				<-ctx.Done()
-				return false, status.FromContextError(ctx.Err()).Err()
+		for name, end := range ends {
+			var log lines
+			w := newFixture(t)
+			w.server.log = slog.New(slog.NewJSONHandler(&log, nil))
+			for _, b := range w.storages {
+				b.setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
+					<-ctx.Done()
+					return false, status.FromContextError(ctx.Err()).Err()
+				})
+			}
+			end(w)
+			w.eventually(func() error {
+				found := log.with("RefExists")
+				if len(found) == 1 && (strings.Contains(found[0], `"Canceled"`) || strings.Contains(found[0], `"DeadlineExceeded"`)) {
+					return nil
+				}
+				return fmt.Errorf("frames %t, the %s ends the call: lines %q", frames, name, found)
 			})
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		conn := w.proved(w.tcp(storage.Credentials(clientToken)))
-		wants(t, exists(ctx, conn, "a.git"), codes.DeadlineExceeded)
-		w.eventually(func() error {
-			found := log.with("RefExists")
-			if len(found) == 1 && (strings.Contains(found[0], `"Canceled"`) || strings.Contains(found[0], `"DeadlineExceeded"`)) {
-				return nil
-			}
-			return fmt.Errorf("lines: %q", found)
-		})
 	}
 }
 
@@ -251,10 +248,7 @@ func linesOf(t *testing.T, log *lines) (all []map[string]any) {
 				line[key] = "some"
 			}
 		}
-		switch code := line["grpc.code"]; {
-		case code == "DeadlineExceeded": // the storage may be the first to notice
-			line["err"] = "some"
-		case code != "OK" && line["grpc.method"] == "GetBlob": // how far it came
+		if line["grpc.code"] != "OK" && line["grpc.method"] == "GetBlob" { // how far it came
 			line["err"], line["grpc.response.payload_bytes"] = "some", "some"
 		}
 		all = append(all, line)
