@@ -70,7 +70,7 @@ func (d *damages) list() []Damage {
 		list = append(list, Damage{Key: r.Key, Storage: r.storage, What: what})
 	}
 	slices.SortFunc(list, func(a, b Damage) int {
-		return cmp.Or(cmp.Compare(a.VirtualStorage, b.VirtualStorage), cmp.Compare(a.RelativePath, b.RelativePath), cmp.Compare(a.Storage, b.Storage))
+		return cmp.Or(a.Compare(b.Key), cmp.Compare(a.Storage, b.Storage))
 	})
 	return list
 }

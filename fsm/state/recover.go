@@ -47,8 +47,6 @@ func (s *State) Recover(r Recovery) *State {
 	t.next.Replaced = append(slices.Clone(s.Replaced), s.ClusterID)
 	for i := range s.VirtualStorages {
 		t.doubtLive(&s.VirtualStorages[i], r)
-	}
-	for i := range s.VirtualStorages {
 		t.recover(s.VirtualStorages[i].Name, r)
 	}
 	return t.end()
