@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -31,7 +30,7 @@ func (s *Service) Dataloss(_ context.Context, request DatalossRequest) (Dataloss
 	response := DatalossResponse{Schema: Schema, Repositories: []Repository{}}
 	limit, conflicts := page(request.Limit), 0
 	eachAfter(view, request, func(k state.Key, e *state.Entry) bool {
-		wanted := len(e.Behind) > 0 && (request.After == nil || less(*request.After, k))
+		wanted := len(e.Behind) > 0 && (request.After == nil || request.After.Compare(k) < 0)
 		if !wanted {
 			return true
 		}
@@ -129,11 +128,6 @@ func instanceChanges(view *state.State) []Event {
 		})
 	}
 	return changes
-}
-
-// less is the order of the ledger.
-func less(a, b state.Key) bool {
-	return cmp.Or(strings.Compare(a.VirtualStorage, b.VirtualStorage), strings.Compare(a.RelativePath, b.RelativePath)) < 0
 }
 
 // QueueList lists replication jobs. It is UNAVAILABLE while Postgres is.
