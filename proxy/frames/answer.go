@@ -82,7 +82,7 @@ func (c *call) data(frames []byte) (ok bool) {
 	return true
 }
 
-// forward sends DATA frames as far as the windows allow, and returns how many bytes of DATA are written. mu is held.
+// forward sends DATA frames whose messages are whole, as far as the windows allow, and returns how many bytes of DATA are written. mu is held.
 func (c *call) forward(frames []byte) (written int) {
 	f := c.front
 	sent, n := 0, 0
@@ -90,31 +90,71 @@ func (c *call) forward(frames []byte) (written int) {
 		length := parseHead(frames[at:]).length
 		end := at + headLen + length
 		payload := frames[at+headLen : end]
-		c.messages.add(payload)
-		if sent == at && len(c.pending) == 0 && f.room(c, length) == length {
+		ended := c.messages.add(payload)
+		if ended < length && c.loose() {
+			ended = length
+		}
+		if sent == at && ended == length && c.backlog.empty() && f.room(c, length) == length {
 			putID(frames[at:], c.id)
 			f.spend(c, length)
 			sent, n = end, n+length
 		} else {
-			c.wait(payload)
+			c.wait(payload, ended)
 		}
 		at = end
 	}
 	written = c.transmit(frames[:sent], n)
-	for len(c.pending) > 0 && c.sendPending() { // a window may have room for a part of a frame
+	for c.sendBacklog() { // a window may have room for a part of a frame
 	}
 	return written
 }
 
-// wait keeps DATA until there is a window for it. mu is held.
-func (c *call) wait(payload []byte) {
-	f := c.front
-	if len(c.pending) == 0 {
-		c.moved = time.Now()
-		f.watchStall()
+// maxWhole is the size of the largest message that is sent only once all of it has arrived: those of Gitaly have hardly more than
+// 1 MiB. A storage that is lost in the middle of a message would leave a part of it to the client, to whom that is a broken answer
+// (INTERNAL in Go) and no lost storage (UNAVAILABLE).
+const maxWhole = 2 << 20
+
+// loose tells whether the message that is not whole is sent in pieces: it is very large, or the storage may not send all of it ahead of
+// the client. mu is held.
+func (c *call) loose() bool {
+	m := &c.messages
+	if size := 2 * m.size(); !m.loose && size > c.fitted { // twice the size: the next one may begin to come meanwhile
+		if m.loose = size > 2*maxWhole || !c.stream.fit(size); !m.loose {
+			c.fitted = size
+		}
 	}
-	c.pending = append(c.pending, payload...)
-	f.queue(c)
+	return m.loose
+}
+
+// wait keeps DATA until there is a window for it, and what follows its first bytes until its message is whole. mu is held.
+func (c *call) wait(payload []byte, ended int) {
+	waited := c.waits()
+	c.backlog.reserve(len(payload) + int(c.messages.left))
+	c.backlog.add(c.id, payload[:ended], ended > 0)
+	c.backlog.add(c.id, payload[ended:], false)
+	if !waited {
+		c.waitsNow()
+	}
+}
+
+// waitsNow has the call wait in turn, if it has something to send. mu is held.
+func (c *call) waitsNow() {
+	if c.waits() {
+		c.moved = time.Now()
+		c.front.watchStall()
+		c.front.queue(c)
+	}
+}
+
+// letGo sends a message whose rest will not come: the storage has ended its answer so. mu is held.
+func (c *call) letGo() {
+	waited := c.waits()
+	c.backlog.letGo()
+	for c.sendBacklog() {
+	}
+	if !waited {
+		c.waitsNow()
+	}
 }
 
 // transmit sends DATA frames with n bytes, for which there is a window, and returns how many are written. mu is held.
@@ -151,23 +191,28 @@ func (c *call) wrote(n int) {
 	}
 }
 
-// sendPending sends a part of the DATA that waits, as far as the windows allow, and tells whether it sent any. mu is held.
-func (c *call) sendPending() bool {
+// sendBacklog sends DATA that waits, as far as the windows allow, and tells whether it sent any. mu is held.
+func (c *call) sendBacklog() bool {
 	f := c.front
-	n := f.room(c, min(len(c.pending), maxFrame))
-	if n == 0 {
+	room := f.room(c, maxWindow)
+	if room == 0 || !c.waits() {
 		return false
 	}
-	f.spend(c, n)
-	frame := chunks.Get().(*chunk)
-	frame.bytes = append(appendHead(frame.bytes, n, http2.FrameData, 0, c.id), c.pending[:n]...)
-	if c.pending = c.pending[n:]; len(c.pending) == 0 {
-		c.pending = nil
+	var written int
+	if frames, n := c.backlog.frames(room); n > 0 {
+		f.spend(c, n)
+		written = c.transmit(frames, n)
+		c.backlog.sent(len(frames))
+	} else {
+		f.spend(c, room)
+		frame := chunks.Get().(*chunk)
+		frame.bytes = c.backlog.part(frame.bytes, c.id, room)
+		written = c.transmit(frame.bytes, room)
+		frame.bytes = frame.bytes[:0]
+		chunks.Put(frame)
+		c.backlog.sentPart(c.id, room)
 	}
 	c.moved = time.Now()
-	written := c.transmit(frame.bytes, n)
-	frame.bytes = frame.bytes[:0]
-	chunks.Put(frame)
 	if c.stream.returned(written); written > 0 && c.stream != nil {
 		c.stream.backend.out.flush()
 	}
@@ -197,7 +242,7 @@ func (c *call) end(code codes.Code, message string) {
 	switch {
 	case c.state != diverted:
 	case !c.d.Deadline.IsZero() && time.Until(c.d.Deadline) < tickEvery: // the storage may have noticed it first
-		c.finish(codes.DeadlineExceeded, lateMessage, nil)
+		c.late()
 	case !c.answered:
 		c.takeBack(message)
 	default:
@@ -215,7 +260,7 @@ func (c *call) expired() {
 	f := c.front
 	f.mu.Lock()
 	if c.state == diverted {
-		c.finish(codes.DeadlineExceeded, lateMessage, nil)
+		c.late()
 	}
 	f.unlock()
 	f.out.flush()

@@ -275,7 +275,7 @@ func (f *Front) kept() (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, c := range f.calls {
-		n += len(c.pending)
+		n += c.backlog.size()
 	}
 	return n + f.out.length()
 }

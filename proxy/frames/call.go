@@ -42,9 +42,10 @@ type call struct {
 
 	answered  bool // a frame was sent to the client, or is about to be
 	messages  messages
-	pending   []byte // DATA that waits for a window
+	fitted    int64 // the storage may send so much of which the client gets nothing yet
+	backlog   backlog
 	queued    bool   // the call is in windows.waiting
-	trailer   []byte // frames that end the call, once pending is sent
+	trailer   []byte // frames that end the call, once the backlog is sent
 	unwritten int    // bytes of DATA that wait for the socket
 	moved     time.Time
 	result    Result
@@ -82,6 +83,7 @@ func (c *call) send(d *Diversion) Why {
 		return Full
 	}
 	c.granted.Store(firstWindow)
+	c.fitted = firstWindow
 	c.stream = s
 	d.Taken()
 	return ""
@@ -137,7 +139,7 @@ func (f *Front) drop(c *call, state callState) {
 	f.release(c)
 	delete(f.calls, c.id)
 	c.state = state
-	c.pending = nil
+	c.backlog.drop()
 }
 
 // tell tells the policy how the call has ended.
@@ -201,16 +203,17 @@ func (c *call) takeBack(why string) {
 	f.passing = append(f.passing, c)
 }
 
-// finish ends the call with a status, once its DATA is sent if the trailers are the storage's. mu is held.
+// finish ends the call with a status, once its messages are sent. Only the trailers of a storage may come after a part of one. mu is held.
 func (c *call) finish(code codes.Code, message string, trailers []hpack.HeaderField) {
 	f := c.front
 	r := &c.result
 	r.Code, r.Message = code, message
 	if trailers != nil {
 		r.FromStorage, r.Trailer = c.stream != nil, trailers
+		c.letGo()
 	} else {
 		trailers = statusFields(code, message)
-		c.pending = nil
+		c.backlog.cut()
 	}
 	fields := make([]hpack.HeaderField, 0, len(trailers)+2)
 	if !c.answered {
@@ -224,6 +227,12 @@ func (c *call) finish(code codes.Code, message string, trailers []hpack.HeaderFi
 	}
 	c.trailer = f.frames(c, http2.FlagHeadersEndStream, fields)
 	c.sendTrailer()
+}
+
+// late ends the call at its deadline. mu is held.
+func (c *call) late() {
+	c.backlog.drop()
+	c.finish(codes.DeadlineExceeded, lateMessage, nil)
 }
 
 // opening are the fields with which each answer begins.
@@ -244,7 +253,7 @@ func (f *Front) frames(c *call, flags http2.Flags, fields []hpack.HeaderField) [
 
 // sendTrailer ends the call if nothing waits before its end. mu is held.
 func (c *call) sendTrailer() {
-	if c.trailer == nil || len(c.pending) > 0 {
+	if c.trailer == nil || c.waits() {
 		return
 	}
 	c.front.out.stage(c.trailer)
@@ -253,4 +262,4 @@ func (c *call) sendTrailer() {
 }
 
 // waits tells whether DATA waits for a window. mu is held.
-func (c *call) waits() bool { return len(c.pending) > 0 }
+func (c *call) waits() bool { return c.backlog.waits() }

@@ -111,10 +111,38 @@ func (s *stream) returned(n int) {
 		s.unpaid += laterWindow - s.limit
 		s.limit = laterWindow
 	}
-	if s.unpaid >= s.limit/4 {
-		var update [headLen + 4]byte
-		b.out.stage(appendWindowUpdate(update[:0], s.id, s.unpaid))
-		s.window += s.unpaid
-		s.unpaid = 0
+	s.open()
+}
+
+// open enlarges the window if that is worth a frame. The backend's mu is held.
+func (s *stream) open() {
+	if s.unpaid < s.limit/4 {
+		return
 	}
+	var update [headLen + 4]byte
+	s.backend.out.stage(appendWindowUpdate(update[:0], s.id, s.unpaid))
+	s.window += s.unpaid
+	s.unpaid = 0
+}
+
+// fit makes the window at least n, so that a storage can send so much of which the client gets nothing yet. It returns false if that is
+// not to be.
+func (s *stream) fit(n int64) bool {
+	if s == nil { // the call is answered here, with all of the message
+		return true
+	}
+	b := s.backend
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	more := n - s.limit
+	if s.gone || more <= 0 {
+		return true
+	}
+	if !s.to.extend(more) {
+		return false
+	}
+	s.limit += more
+	s.unpaid += more
+	s.open()
+	return true
 }

@@ -61,7 +61,7 @@ func (f *Front) checkDeadlines() {
 		}
 	}
 	for _, c := range late {
-		c.finish(codes.DeadlineExceeded, lateMessage, nil)
+		c.late()
 	}
 	f.watchDeadline(next)
 	f.unlock()

@@ -166,7 +166,7 @@ func (f *Front) moveOn() {
 		w.waiting[0] = nil
 		w.waiting = w.waiting[1:]
 		c.queued = false
-		c.sendPending()
+		c.sendBacklog()
 		f.queue(c)
 	}
 	if len(w.waiting) == 0 {
