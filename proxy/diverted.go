@@ -32,10 +32,11 @@ type diverted struct {
 	received int64
 }
 
-// taken counts the call to the storage.
+// taken counts the call, and that to the storage.
 func (d *diverted) taken() {
 	s := d.front.server
 	d.sent = time.Now()
+	s.metrics.grpc.Of(d.rpc.fullMethod, forwardedKind).Started()
 	s.metrics.reads.WithLabelValues(d.keys[0].VirtualStorage, d.call.storage).Inc()
 	if s.cfg.Calls != nil {
 		s.cfg.Calls.Of(d.rpc.fullMethod, storageKind).Started()
@@ -73,8 +74,9 @@ func (d *diverted) over(responses int, code codes.Code) {
 }
 
 // lost is called when gRPC's server gets the call because its storage was lost before it answered. There
-// the call counts as if it had just come.
+// the call counts as if it had just come, but it was counted as started.
 func (d *diverted) lost() {
+	d.front.conn.Counted(d.rpc.fullMethod)
 	d.over(0, codes.Unavailable)
 	d.front.server.metrics.retriedReads.WithLabelValues(d.keys[0].VirtualStorage, d.call.storage).Inc()
 }
@@ -83,11 +85,15 @@ func (d *diverted) lost() {
 func (d *diverted) ended(r frames.Result) {
 	s := d.front.server
 	defer s.survive(d.rpc.fullMethod, func() {})
-	d.over(r.Responses, r.Code)
+	series := s.metrics.grpc.Of(d.rpc.fullMethod, forwardedKind)
+	if d.sent.IsZero() { // the client went before the storage was asked
+		d.conn.Diverted()
+		series.Started()
+	} else {
+		d.over(r.Responses, r.Code)
+	}
 	d.front.counts(asDiverted)
 	d.authenticated()
-	series := s.metrics.grpc.Of(d.rpc.fullMethod, forwardedKind)
-	series.Started()
 	series.Messages(r.Responses, 1)
 	series.Ended(d.start, r.Code)
 	if r.ClientGone && time.Since(d.start) < soon {

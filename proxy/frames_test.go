@@ -199,13 +199,15 @@ func TestFrames_storageIsLostBeforeItAnswers(t *testing.T) {
 	w, conn := framed(t)
 	victim := w.storages["gitaly-2"]
 	var struck bool
+	before := w.sample("grpc_server_handled_total")
+	const reads = 40
 	victim.setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
 		struck = struck || w.to(refExistsMethod, "gitaly-2") == 0
 		victim.Kill()
 		<-ctx.Done()
 		return true, nil
 	})
-	for i := range 40 {
+	for i := range reads {
 		if err := exists(t.Context(), conn, "a.git"); status.Code(err) != codes.NotFound {
 			t.Fatalf("read %d: %v", i, err)
 		}
@@ -216,6 +218,13 @@ func TestFrames_storageIsLostBeforeItAnswers(t *testing.T) {
 	if n := w.sample("praefect_reads_retried_total"); n == 0 {
 		t.Error("no read counts as retried")
 	}
+	w.eventually(func() error {
+		started, handled := w.sample("grpc_server_started_total")-before, w.sample("grpc_server_handled_total")-before
+		if started != reads || handled != reads {
+			return fmt.Errorf("%v reads count as started, %v as handled", started, handled)
+		}
+		return nil
+	})
 }
 
 // sumOf downloads a blob, and says what came.

@@ -189,11 +189,11 @@ func (f *front) Passed(of any, why frames.Why) {
 	d := of.(*diverted)
 	defer f.server.survive(d.rpc.fullMethod, func() {})
 	f.counts(why)
-	switch why {
-	case frames.Full:
-		d.conn.Diverted()
-	case frames.Lost:
+	switch {
+	case why == frames.Lost:
 		d.lost()
+	case d.conn != nil:
+		d.conn.Diverted()
 	}
 }
 

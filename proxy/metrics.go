@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"praefect/proxy/clientconn"
 	"praefect/proxy/measure"
 )
 
@@ -107,5 +108,6 @@ func (s *Server) measureStream(srv any, ss grpc.ServerStream, info *grpc.StreamS
 			method = unknownMethod
 		}
 	}
-	return s.metrics.grpc.Stream(method, srv, ss, info, handler)
+	conn := clientconn.FromContext(ss.Context())
+	return s.metrics.grpc.Stream(method, conn != nil && conn.WasCounted(method), srv, ss, info, handler)
 }

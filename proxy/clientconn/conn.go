@@ -59,6 +59,8 @@ type Conn struct {
 	takenBack   bucket       // guarded by takenBackMu
 	paused      atomic.Int64 // nothing is read until then, in Unix nanoseconds; 0 for no pause
 
+	counted counted
+
 	// Only the check of a call's headers, which gRPC makes one at a time for each connection:
 	calls    bucket
 	rejected int

@@ -38,10 +38,12 @@ func (c *Server) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 }
 
 // Stream counts a stream under a method, which the caller names: that of info may be of the
-// client's choice.
-func (c *Server) Stream(method string, srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+// client's choice. started says that it was counted as started before.
+func (c *Server) Stream(method string, started bool, srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	s, start := c.Of(method, KindOf(info.IsClientStream, info.IsServerStream)), time.Now()
-	s.Started()
+	if !started {
+		s.Started()
+	}
 	err := handle(srv, &measuredServer{ServerStream: ss, series: s})
 	s.Ended(start, status.Code(err))
 	return err

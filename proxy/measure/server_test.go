@@ -30,7 +30,7 @@ func (i *incoming) RecvMsg(any) error {
 func TestServer_countsStreams(t *testing.T) {
 	server := NewServer(prometheus.NewRegistry(), nil)
 	gone := status.Error(codes.Unavailable, "gone")
-	err := server.Stream("/s.Service/Method", nil, &incoming{}, &grpc.StreamServerInfo{IsClientStream: true, IsServerStream: true}, func(_ any, ss grpc.ServerStream) error {
+	err := server.Stream("/s.Service/Method", false, nil, &incoming{}, &grpc.StreamServerInfo{IsClientStream: true, IsServerStream: true}, func(_ any, ss grpc.ServerStream) error {
 		for ss.RecvMsg(nil) == nil {
 			continue
 		}
