@@ -217,8 +217,7 @@ type Limits struct {
 type Forwarding struct {
 	// Frames has reads of a repository forwarded as HTTP/2 frames: the processor time of a read is a fraction
 	// of the time on gRPC's streams. It takes one more connection to each storage, and has no effect
-	// on reads with tracing.otlp_endpoint. Votes of storages are answered as frames too. Default false,
-	// because it is new.
+	// on reads with tracing.otlp_endpoint. Votes of storages are answered as frames too. Default true.
 	Frames bool `toml:"frames"`
 }
 

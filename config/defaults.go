@@ -78,7 +78,8 @@ func defaults() Config {
 			MaxConcurrentStreams: 1000, MaxConnections: 10_000, MaxConcurrentWrites: 256, MaxWaitingWrites: 1000,
 			SendStallTimeout: Duration(10 * time.Minute),
 		},
-		Raft: Raft{Profile: "fast"},
+		Forwarding: Forwarding{Frames: true},
+		Raft:       Raft{Profile: "fast"},
 	}
 }
 

@@ -44,9 +44,9 @@ const (
 	zeroOID      = "0000000000000000000000000000000000000000"
 )
 
-// framesOn has the fixtures forward reads as frames; forwardsFrames sets it for a test, the variable of
-// the environment for all.
-var framesOn = os.Getenv("PRAEFECT_TEST_FRAMES") != ""
+// framesOn has the fixtures forward reads as frames, as instances do by default; forwardsFrames sets it
+// for a test, the variable of the environment for all.
+var framesOn = os.Getenv("PRAEFECT_TEST_FRAMES") != "off"
 
 // fixture is one instance in front of real storage servers (in memory), with the
 // replicated state applied at once, as a cluster of one does.

@@ -166,21 +166,23 @@ func (m *inMemory) startCluster(ctx context.Context, binaries cluster.Binaries, 
 	return c, err
 }
 
-// framed is the path through a second instance, in front of the same storages, that forwards reads as
-// frames.
+// framed is the path through an instance that forwards reads as frames, as instances do by default. Where
+// it is measured, the others lead through a second instance, in front of the same storages, that does not.
 const framed = "frames"
 
-// addFramed starts that instance, if s wants it.
+// addFramed starts the second instance, if s wants it.
 func (m *inMemory) addFramed(ctx context.Context, binaries cluster.Binaries, s settings) error {
 	if !s.frames {
 		return nil
 	}
-	c, err := m.startCluster(ctx, binaries, m.settings+"[forwarding]\nframes = true\n")
+	c, err := m.startCluster(ctx, binaries, m.settings+"[forwarding]\nframes = false\n")
 	if err != nil {
 		return err
 	}
 	i := c.Instances[0]
-	m.conns[framed], m.pids[framed], m.gateways[framed] = i.Conn(), i.PID(), gateway{i.Addr, c.Token}
+	m.conns[framed], m.pids[framed], m.gateways[framed] = m.conns[proxied], m.pids[proxied], m.gateways[proxied]
+	m.conns[proxied], m.pids[proxied], m.gateways[proxied] = i.Conn(), i.PID(), gateway{i.Addr, c.Token}
+	m.conns[alone] = i.Conn()
 	return nil
 }
 

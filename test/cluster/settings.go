@@ -29,8 +29,8 @@ func (c *Cluster) Configure(settings string) error {
 	return nil
 }
 
-// framesVariable has the instances of every cluster forward reads as frames, so that each suite can be
-// run that way.
+// framesVariable has the instances of every cluster forward reads through gRPC if it is "off", so that each
+// suite can be run that way.
 const framesVariable = "PRAEFECT_TEST_FRAMES"
 
 // writeConfig writes the configuration of an instance.
@@ -49,8 +49,8 @@ func (c *Cluster) writeConfig(i *Instance) error {
 		"database":               database,
 		"virtual_storage":        c.virtualStorageSettings(),
 	}
-	if os.Getenv(framesVariable) != "" {
-		settings["forwarding"] = table{"frames": true}
+	if os.Getenv(framesVariable) == "off" {
+		settings["forwarding"] = table{"frames": false}
 	}
 	if i.ConsoleAddr != "" {
 		settings["console"] = table{"listen_addr": i.ConsoleAddr}
