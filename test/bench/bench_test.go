@@ -46,7 +46,7 @@ func TestTable_showsAimsBesideWhatWasMeasured(t *testing.T) {
 	var out strings.Builder
 	table(&out, figures{
 		of("read_of_direct", proxied, 1, "of direct", []float64{0.4, 0.5, 0.6}), of("read_of_direct", bare, 1, "of direct", []float64{0.7}),
-		of("read_of_direct", framed, 1, "of direct", []float64{0.8}), of("read_of_direct", proxied, 16, "of direct", []float64{0.3}),
+		of("read_of_direct", streamed, 1, "of direct", []float64{0.8}), of("read_of_direct", proxied, 16, "of direct", []float64{0.3}),
 		of("cpu_per_gb", proxied, 1, "s", []float64{0.6}), of("cpu_per_gb_"+copying, proxied, 1, "s", []float64{0.5}),
 	})
 	for _, want := range []string{

@@ -94,7 +94,7 @@ var bulkPaths = []string{direct, proxied, bare, copying}
 
 // storageOn is the name under which a path knows the first storage.
 func storageOn(path string) string {
-	if path == proxied || path == framed {
+	if path == proxied || path == streamed {
 		return "default"
 	}
 	return "gitaly-1"
@@ -115,11 +115,11 @@ func bulkMemory(ctx context.Context, binaries cluster.Binaries, s settings) (fig
 	}
 	defer m.stop()
 	paths := bulkPaths
-	if err := m.addFramed(ctx, binaries, s); err != nil {
+	if err := m.addStreamed(ctx, binaries, s); err != nil {
 		return nil, err
 	}
-	if s.frames {
-		paths = append(slices.Clone(paths), framed)
+	if s.streams {
+		paths = append(slices.Clone(paths), streamed)
 	}
 	conns := m.conns
 	up, down, cpu := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
@@ -158,8 +158,8 @@ func bulkMemory(ctx context.Context, binaries cluster.Binaries, s settings) (fig
 		}
 	}
 	all := append(speeds("down_memory", down), speeds("up_memory", up)...)
-	if s.frames {
-		all = append(all, of("down_memory_frames", proxied, 1, "MB/s", down[framed]), of("cpu_per_gb_frames", proxied, 1, "s", cpu[framed]))
+	if s.streams {
+		all = append(all, of("down_memory_streams", proxied, 1, "MB/s", down[streamed]), of("cpu_per_gb_streams", proxied, 1, "s", cpu[streamed]))
 	}
 	return append(all, of("cpu_per_gb", proxied, 1, "s", cpu[proxied]),
 		of("cpu_per_gb_"+bare, proxied, 1, "s", cpu[bare]), of("cpu_per_gb_"+copying, proxied, 1, "s", cpu[copying])), nil

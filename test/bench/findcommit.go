@@ -44,7 +44,7 @@ func findCommits(ctx context.Context, binaries cluster.Binaries, s settings) (fi
 		return nil, err
 	}
 	defer m.stop()
-	if err := m.addFramed(ctx, binaries, s); err != nil {
+	if err := m.addStreamed(ctx, binaries, s); err != nil {
 		return nil, err
 	}
 	var several []rounds

@@ -27,7 +27,7 @@ type settings struct {
 	slice    time.Duration
 	bulkSize int64
 	only     string
-	frames   bool
+	streams  bool
 }
 
 // few is how often something is measured that takes seconds.
@@ -39,7 +39,7 @@ func main() {
 	flag.DurationVar(&s.slice, "slice", 400*time.Millisecond, "how long one unary measurement lasts")
 	flag.Int64Var(&s.bulkSize, "bulk", 200<<20, "bytes of one bulk transfer")
 	flag.StringVar(&s.only, "only", "", "some of unary, standin, findcommit, nodes, connections, bulk, upload, votes, clone, push, catchup, catchup-git, idle, frame, queue, with commas between; empty: all")
-	flag.BoolVar(&s.frames, "frames", false, "measure reads also through an instance that forwards them as frames (standin, findcommit and bulk)")
+	flag.BoolVar(&s.streams, "streams", false, "measure reads also through an instance that does not forward them as frames (standin, findcommit and bulk)")
 	serve := flag.String("serve-memory", "", "be a storage in memory of that name (for this program's own use)")
 	git := flag.String("serve-git", "", "be a storage on real git of that directory (for this program's own use)")
 	passTo := flag.String("pass-to", "", "pass calls on to a storage (for this program's own use)")

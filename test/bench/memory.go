@@ -166,13 +166,13 @@ func (m *inMemory) startCluster(ctx context.Context, binaries cluster.Binaries, 
 	return c, err
 }
 
-// framed is the path through an instance that forwards reads as frames, as instances do by default. Where
-// it is measured, the others lead through a second instance, in front of the same storages, that does not.
-const framed = "frames"
+// streamed is the path through a second instance, in front of the same storages, that does not forward
+// reads as frames: every call goes through gRPC's streams.
+const streamed = "streams"
 
-// addFramed starts the second instance, if s wants it.
-func (m *inMemory) addFramed(ctx context.Context, binaries cluster.Binaries, s settings) error {
-	if !s.frames {
+// addStreamed starts that instance, if s wants it.
+func (m *inMemory) addStreamed(ctx context.Context, binaries cluster.Binaries, s settings) error {
+	if !s.streams {
 		return nil
 	}
 	c, err := m.startCluster(ctx, binaries, m.settings+"[forwarding]\nframes = false\n")
@@ -180,9 +180,7 @@ func (m *inMemory) addFramed(ctx context.Context, binaries cluster.Binaries, s s
 		return err
 	}
 	i := c.Instances[0]
-	m.conns[framed], m.pids[framed], m.gateways[framed] = m.conns[proxied], m.pids[proxied], m.gateways[proxied]
-	m.conns[proxied], m.pids[proxied], m.gateways[proxied] = i.Conn(), i.PID(), gateway{i.Addr, c.Token}
-	m.conns[alone] = i.Conn()
+	m.conns[streamed], m.pids[streamed], m.gateways[streamed] = i.Conn(), i.PID(), gateway{i.Addr, c.Token}
 	return nil
 }
 
@@ -191,7 +189,7 @@ func (m *inMemory) ways(virtualStorage string) map[string]way {
 	ways := map[string]way{direct: {conn: m.conns[direct], storage: "gitaly-1"}}
 	for path, pid := range m.pids {
 		storage := "gitaly-1"
-		if path == proxied || path == framed {
+		if path == proxied || path == streamed {
 			storage = virtualStorage
 		}
 		ways[path] = way{conn: m.conns[path], storage: storage, pid: pid}

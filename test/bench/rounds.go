@@ -37,7 +37,7 @@ type rounds struct {
 }
 
 // inTurns is the order of the ways in a round.
-var inTurns = []string{direct, proxied, strong, eventual, framed, bare, copying, alone}
+var inTurns = []string{direct, proxied, strong, eventual, streamed, bare, copying, alone}
 
 // measure has the figures of several calls.
 func measure(ctx context.Context, s settings, several ...rounds) (all figures, err error) {

@@ -14,7 +14,7 @@ func standIn(ctx context.Context, binaries cluster.Binaries, s settings) (figure
 		return nil, err
 	}
 	defer m.stop()
-	if err := m.addFramed(ctx, binaries, s); err != nil {
+	if err := m.addStreamed(ctx, binaries, s); err != nil {
 		return nil, err
 	}
 	reads := m.ways(alone)

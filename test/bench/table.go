@@ -64,12 +64,12 @@ func table(w io.Writer, all figures) {
 			bound = "≥"
 		}
 		lines = append(lines, fmt.Sprintf("| %s | %d | %s | %s | %s | %s | %s %g | %s |\n",
-			r.what, r.clients, cell(all, r, copying), cell(all, r, bare), inBrackets(ours), cell(all, r, framed), bound, r.aim, verdict))
+			r.what, r.clients, cell(all, r, copying), cell(all, r, bare), inBrackets(ours), cell(all, r, streamed), bound, r.aim, verdict))
 	}
 	if len(lines) == 0 {
 		return
 	}
-	fmt.Fprint(w, "| work | clients | bytes copied | bare pass-through | praefect | reads as frames | aim | |\n|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprint(w, "| work | clients | bytes copied | bare pass-through | praefect | praefect without frames | aim | |\n|---|---|---|---|---|---|---|---|\n")
 	for _, line := range lines {
 		fmt.Fprint(w, line)
 	}
