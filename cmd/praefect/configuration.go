@@ -10,6 +10,7 @@ import (
 
 	"praefect/cmd/terminal"
 	"praefect/config"
+	"praefect/proxy/method"
 )
 
 func (p *program) configuration() *cli.Command {
@@ -39,7 +40,11 @@ func (p *program) validate(ctx context.Context, cmd *cli.Command) error {
 				return fmt.Errorf("write to standard error: %w", err)
 			}
 		}
-		return nil
+		_, err := method.Open(cfg.MethodDescriptors...)
+		if err == nil {
+			return nil
+		}
+		return p.printFaults(config.Faults{{Key: []string{"method_descriptors"}, Message: err.Error()}})
 	}
 	if syntax, ok := errors.AsType[*config.SyntaxError](err); ok {
 		return coded{exitUsage, syntax}
@@ -48,6 +53,11 @@ func (p *program) validate(ctx context.Context, cmd *cli.Command) error {
 	if !ok {
 		return err
 	}
+	return p.printFaults(faults)
+}
+
+// printFaults prints what is wrong with the settings.
+func (p *program) printFaults(faults config.Faults) error {
 	text, err := json.MarshalIndent(faults.Report(), "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode the findings: %w", err)

@@ -252,6 +252,9 @@ func TestServe_namesADescriptorSetThatIsNone(t *testing.T) {
 	must(t, os.WriteFile(path, []byte("not a set"), 0o600))
 	config := settings{top: fmt.Sprintf("method_descriptors = [%q]\n", path)}.write(t)
 	praefect(t, "", "-config", config).ends(t, 1, path, "method_descriptors")
+	text, err := os.ReadFile(config)
+	must(t, err)
+	praefect(t, string(text), "configuration", "validate").ends(t, 2, path, "method_descriptors")
 }
 
 func TestServe_namesSettingsWithoutEffect(t *testing.T) {
