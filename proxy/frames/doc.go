@@ -25,6 +25,11 @@
 // ([Policy.Passed]), with the rest of its deadline. Therefore a method must be a read to be diverted: it may be carried out
 // twice. Once the first frame of an answer has been sent to the client, the call ends here ([Diversion.Ended]).
 //
+// # What a client sees of an answer
+//
+// A message is sent when all of it has arrived: a storage that is lost in the middle of one leaves no part of it to the client, to whom
+// that would be a broken answer. A message of more than 2 MiB is sent as it comes, and so is one for which Config.Ahead has no room.
+//
 // # Which calls are answered here
 //
 // A Diversion with Serve names no Backend. It is never passed: Serve gets an [Answer], which may be called at once or later. The
