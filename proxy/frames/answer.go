@@ -16,7 +16,7 @@ func (c *call) headers(fields []hpack.HeaderField, end bool) (ok bool) {
 	f := c.front
 	f.mu.Lock()
 	defer f.unlock()
-	if c.state != diverted {
+	if c.isOver() {
 		return true
 	}
 	code, message, valid := codes.OK, "", true
@@ -66,7 +66,7 @@ func (c *call) headers(fields []hpack.HeaderField, end bool) (ok bool) {
 func (c *call) data(frames []byte) (ok bool) {
 	f := c.front
 	f.mu.Lock()
-	if c.state != diverted {
+	if c.isOver() {
 		f.unlock()
 		return true
 	}
@@ -163,8 +163,7 @@ func (c *call) transmit(frames []byte, n int) (written int) {
 	switch {
 	case n == 0:
 		return 0
-	case len(frames) < stageBelow:
-		f.out.stage(frames)
+	case len(frames) < stageBelow && f.out.stageData(frames):
 		return n
 	case f.out.send(frames, c, n):
 		return n
@@ -240,7 +239,7 @@ func (c *call) end(code codes.Code, message string) {
 	f := c.front
 	f.mu.Lock()
 	switch {
-	case c.state != diverted:
+	case c.isOver():
 	case !c.d.Deadline.IsZero() && time.Until(c.d.Deadline) < tickEvery: // the storage may have noticed it first
 		c.late()
 	case !c.answered:
@@ -259,7 +258,7 @@ const lateMessage = "context deadline exceeded"
 func (c *call) expired() {
 	f := c.front
 	f.mu.Lock()
-	if c.state == diverted {
+	if !c.isOver() {
 		c.late()
 	}
 	f.unlock()

@@ -10,16 +10,20 @@ import (
 // backlog is the DATA of a call that is not sent yet: it waits for a window of the client, or for the rest of its message. It is kept
 // as frames, so that a message is written with one call.
 type backlog struct {
-	buf   *[]byte // from backlogs; nil if there is nothing
+	buf   *[]byte // from a pool; nil if there is nothing
 	next  int     // where the first frame begins
 	ready int     // where the frames end that may be sent: the rest of their messages has arrived
 	last  int     // where the last frame begins
 }
 
-// keptBacklog is the size of the largest buffer that is kept for the next backlog: most messages of a download have 128 KiB.
-const keptBacklog = 512 << 10
+const (
+	// smallBacklog is the size of a buffer for what a call may keep at first, and keptBacklog that of the largest one that is kept for
+	// another call: most messages of a download have 128 KiB. A call with a small backlog must not hold a large buffer.
+	smallBacklog = firstWindow + firstWindow/8
+	keptBacklog  = 512 << 10
+)
 
-var backlogs = sync.Pool{New: func() any { return new([]byte) }}
+var smallBacklogs, backlogs sync.Pool
 
 // empty tells whether there is nothing.
 func (b *backlog) empty() bool { return b.buf == nil }
@@ -37,10 +41,17 @@ func (b *backlog) size() int {
 
 // reserve makes room for n more bytes of DATA, unless that is more than the buffers that are kept have.
 func (b *backlog) reserve(n int) {
+	n += headLen * (n/maxFrame + 2)
 	if b.buf == nil {
-		b.buf = backlogs.Get().(*[]byte)
+		from := &smallBacklogs
+		if n > smallBacklog {
+			from = &backlogs
+		}
+		if b.buf, _ = from.Get().(*[]byte); b.buf == nil {
+			b.buf = new([]byte)
+		}
 	}
-	if n += headLen * (n/maxFrame + 2); len(*b.buf)+n <= keptBacklog {
+	if len(*b.buf)+n <= keptBacklog {
 		*b.buf = slices.Grow(*b.buf, n)
 	}
 }
@@ -63,7 +74,7 @@ func (b *backlog) add(id uint32, payload []byte, whole bool) {
 	if len(buf) > 0 {
 		had = parseHead(buf[b.last:]).length
 	}
-	// Small frames are joined, lest their heads take more room than they do.
+	// Small frames are joined where both may be sent, or neither: their heads would take more room than they do.
 	if n := had + len(payload); had > 0 && n <= maxFrame && (whole || b.last >= b.ready) {
 		appendHead(buf[:b.last], n, http2.FrameData, 0, id)
 		buf = append(buf, payload...)
@@ -135,7 +146,11 @@ func (b *backlog) drop() {
 	if b.buf == nil {
 		return
 	}
-	if *b.buf = (*b.buf)[:0]; cap(*b.buf) <= keptBacklog {
+	*b.buf = (*b.buf)[:0]
+	switch size := cap(*b.buf); {
+	case size <= smallBacklog:
+		smallBacklogs.Put(b.buf)
+	case size <= keptBacklog:
 		backlogs.Put(b.buf)
 	}
 	*b = backlog{}

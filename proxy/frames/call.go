@@ -151,6 +151,10 @@ func (c *call) tell() {
 	c.d.Ended(c.result)
 }
 
+// isOver tells whether nothing of the storage counts any more. A call whose end waits for the client is over: its Backend may be
+// closed while a frame of it is on its way here. mu is held.
+func (c *call) isOver() bool { return c.state != diverted || c.trailer != nil }
+
 // over ends the call here. mu is held.
 func (c *call) over() {
 	f := c.front

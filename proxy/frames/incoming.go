@@ -28,8 +28,9 @@ func (f *Front) beginData(in *inbound, h head) mode {
 	inner := p.inner
 	if h.flags.Has(http2.FlagDataEndStream) {
 		f.clientDone(p)
+		f.moveOn() // less of the window may be for gRPC's server
 	}
-	f.mu.Unlock()
+	f.unlock()
 	putID(in.head[:], inner)
 	in.emit(in.head[:])
 	return pass
@@ -301,7 +302,8 @@ func (f *Front) reset(in *inbound, h head, payload []byte) {
 		delete(f.byInner, f.resets[0].inner)
 		f.resets = f.resets[1:]
 	}
-	f.mu.Unlock()
+	f.moveOn() // less of the window may be for gRPC's server
+	f.unlock()
 	h.id = p.inner
 	in.emitFrame(h, payload)
 }

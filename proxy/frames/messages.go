@@ -8,7 +8,7 @@ type messages struct {
 	filled int   // bytes of prefix that are known
 	left   int64 // bytes of the message that are still to come
 	whole  int   // messages
-	bytes  int64 // of messages, without prefixes
+	bytes  int64 // of whole messages, without prefixes
 	loose  bool  // the message is sent in pieces as they come
 }
 
@@ -27,10 +27,10 @@ func (m *messages) add(payload []byte) (ended int) {
 		}
 		k := min(m.left, int64(len(payload)))
 		m.left -= k
-		m.bytes += k
 		payload = payload[k:]
 		if m.left == 0 {
 			m.whole++
+			m.bytes += m.size() - prefixLen
 			m.filled, m.loose = 0, false
 			ended = size - len(payload)
 		}

@@ -99,6 +99,20 @@ func (s *sender) stage(b []byte) {
 	}
 }
 
+// stageData does as stage with DATA of a call, unless so much waits that the client must take some of it before it counts as written.
+func (s *sender) stageData(b []byte) (ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.queued >= maxStaged {
+		return false
+	}
+	s.staged = append(s.staged, b...)
+	if len(s.staged) >= maxStaged {
+		s.flushLocked()
+	}
+	return true
+}
+
 // flush ends the batch.
 func (s *sender) flush() {
 	s.mu.Lock()

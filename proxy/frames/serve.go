@@ -11,12 +11,14 @@ import (
 func (c *call) serve(code codes.Code, text string, message []byte) {
 	f := c.front
 	f.mu.Lock()
-	if c.state == diverted && c.trailer == nil {
+	if !c.isOver() {
 		c.result.Answered = time.Now()
 		f.accept(c)
 		if code == codes.OK {
 			c.answered = true
 			f.out.stage(f.frames(c, 0, c.opening()))
+		}
+		if code == codes.OK && c.result.Code == codes.OK { // the headers have not reset it
 			data := binary.BigEndian.AppendUint32(append(make([]byte, 0, headLen+prefixLen+len(message)), 0), uint32(len(message)))
 			c.forward(appendData(nil, c.id, 0, append(data, message...)))
 		}

@@ -39,7 +39,7 @@ func (f *Front) open() int64 {
 	if len(w.blocked) > 0 {
 		return 0
 	}
-	debt := (w.conn + w.debt) / 2
+	debt := (w.conn + w.debt + 1) / 2
 	if len(f.passed) == 0 {
 		debt = max(debt, smallDebt)
 	}
@@ -77,12 +77,14 @@ func (f *Front) windowUpdate(in *inbound, h head, n int64) error {
 		closing = closing || n == 0
 		f.moveOn()
 	case h.id == 0: // gRPC's server refuses it
-	case c != nil && (n == 0 || c.extra+n > maxWindow || c.window+n > maxWindow):
+	case c != nil && (n == 0 || !c.answered && c.extra+n > maxWindow || c.window+n > maxWindow):
 		f.out.stage(appendReset(nil, c.id, http2.ErrCodeFlowControl))
 		c.abandon()
 	case c != nil:
-		c.window += n // of a call that is held it is not yet known
-		c.extra += n
+		c.window += n    // of a call that is held it is not yet known
+		if !c.answered { // later it is passed no more, and an answer may have more bytes than a window
+			c.extra += n
+		}
 		f.queue(c)
 		f.moveOn()
 	case p != nil:
