@@ -118,10 +118,17 @@ const maxWhole = 2 << 20
 // the client. mu is held.
 func (c *call) loose() bool {
 	m := &c.messages
-	if size := 2 * m.size(); !m.loose && size > c.fitted { // twice the size: the next one may begin to come meanwhile
-		if m.loose = size > 2*maxWhole || !c.stream.fit(size); !m.loose {
-			c.fitted = size
-		}
+	size := 2 * m.size() // the next one may begin to come meanwhile
+	switch {
+	case m.loose || size <= c.fitted:
+	case size > 2*maxWhole:
+		m.loose = true
+	case c.stream.fit(max(size, laterWindow)): // an answer with a large message is a large answer
+		c.fitted = max(size, laterWindow)
+	case c.stream.fit(size):
+		c.fitted = size
+	default:
+		m.loose = true
 	}
 	return m.loose
 }
@@ -129,7 +136,7 @@ func (c *call) loose() bool {
 // wait keeps DATA until there is a window for it, and what follows its first bytes until its message is whole. mu is held.
 func (c *call) wait(payload []byte, ended int) {
 	waited := c.waits()
-	c.backlog.reserve(len(payload) + int(c.messages.left))
+	c.backlog.begin(c.fitted >= laterWindow)
 	c.backlog.add(c.id, payload[:ended], ended > 0)
 	c.backlog.add(c.id, payload[ended:], false)
 	if !waited {

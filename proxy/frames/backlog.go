@@ -1,7 +1,6 @@
 package frames
 
 import (
-	"slices"
 	"sync"
 
 	"golang.org/x/net/http2"
@@ -17,13 +16,22 @@ type backlog struct {
 }
 
 const (
-	// smallBacklog is the size of a buffer for what a call may keep at first, and keptBacklog that of the largest one that is kept for
-	// another call: most messages of a download have 128 KiB. A call with a small backlog must not hold a large buffer.
+	// smallBacklog is the size of a buffer for what a storage may send ahead of the client at first, and largeBacklog for the answer
+	// to a call with the larger window; an eighth is for the heads of frames. A buffer that had to grow beyond is not kept for
+	// another call.
 	smallBacklog = firstWindow + firstWindow/8
-	keptBacklog  = 512 << 10
+	largeBacklog = laterWindow + laterWindow/8
 )
 
-var smallBacklogs, backlogs sync.Pool
+var (
+	smallBacklogs = sync.Pool{New: func() any { return newBuffer(smallBacklog) }}
+	largeBacklogs = sync.Pool{New: func() any { return newBuffer(largeBacklog) }}
+)
+
+func newBuffer(size int) *[]byte {
+	b := make([]byte, 0, size)
+	return &b
+}
 
 // empty tells whether there is nothing.
 func (b *backlog) empty() bool { return b.buf == nil }
@@ -39,30 +47,21 @@ func (b *backlog) size() int {
 	return len(*b.buf) - b.next
 }
 
-// reserve makes room for n more bytes of DATA, unless that is more than the buffers that are kept have.
-func (b *backlog) reserve(n int) {
-	n += headLen * (n/maxFrame + 2)
-	if b.buf == nil {
-		from := &smallBacklogs
-		if n > smallBacklog {
-			from = &backlogs
-		}
-		if b.buf, _ = from.Get().(*[]byte); b.buf == nil {
-			b.buf = new([]byte)
-		}
-	}
-	if len(*b.buf)+n <= keptBacklog {
-		*b.buf = slices.Grow(*b.buf, n)
+// begin gets a buffer if there is nothing.
+func (b *backlog) begin(large bool) {
+	switch {
+	case b.buf != nil:
+	case large:
+		b.buf = largeBacklogs.Get().(*[]byte)
+	default:
+		b.buf = smallBacklogs.Get().(*[]byte)
 	}
 }
 
-// add appends at most maxFrame bytes of DATA. whole says that they, and all before them, may be sent.
+// add appends at most maxFrame bytes of DATA. whole says that they, and all before them, may be sent. It follows begin.
 func (b *backlog) add(id uint32, payload []byte, whole bool) {
 	if len(payload) == 0 {
 		return
-	}
-	if b.buf == nil {
-		b.reserve(len(payload))
 	}
 	buf := *b.buf
 	if b.next > len(buf)/2 {
@@ -147,11 +146,11 @@ func (b *backlog) drop() {
 		return
 	}
 	*b.buf = (*b.buf)[:0]
-	switch size := cap(*b.buf); {
-	case size <= smallBacklog:
+	switch cap(*b.buf) {
+	case smallBacklog:
 		smallBacklogs.Put(b.buf)
-	case size <= keptBacklog:
-		backlogs.Put(b.buf)
+	case largeBacklog:
+		largeBacklogs.Put(b.buf)
 	}
 	*b = backlog{}
 }

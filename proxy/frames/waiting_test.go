@@ -188,9 +188,10 @@ func TestBacklog_holdsLittle(t *testing.T) {
 	total := 0
 	for range 100 {
 		var large, small backlog
-		large.reserve(keptBacklog - maxFrame)
+		large.begin(true)
 		large.add(7, []byte{1}, false)
 		large.drop()
+		small.begin(false)
 		small.add(7, []byte{1}, true)
 		total += cap(*small.buf)
 	}

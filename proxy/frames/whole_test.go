@@ -161,6 +161,7 @@ func TestBacklog_frames(t *testing.T) {
 				}
 				in, added = append(in, piece...), added+1
 				all := random.IntN(2) == 0
+				b.begin(random.IntN(2) == 0)
 				if b.add(7, piece, all); all {
 					whole = len(in)
 				}
@@ -189,6 +190,7 @@ func TestBacklog_frames(t *testing.T) {
 // TestBacklog_bytesInFramesOfTheirOwn take little more room than the bytes.
 func TestBacklog_bytesInFramesOfTheirOwn(t *testing.T) {
 	var b backlog
+	b.begin(false)
 	for range firstWindow {
 		b.add(7, []byte{1}, false)
 	}
