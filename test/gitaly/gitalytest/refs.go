@@ -15,6 +15,7 @@ func (s *suite) writeRef(t *testing.T) {
 	objects := s.seeded(t, repo, nil)
 	zero := strings.Repeat("0", 40)
 	first, second, third := objects.Commits[0], objects.Commits[1], objects.Commits[2]
+	const anyError = codes.Unknown // 16.7 answers Internal, 18.9 NotFound
 	for _, step := range []struct {
 		name               string
 		ref, revision, old string
@@ -27,8 +28,8 @@ func (s *suite) writeRef(t *testing.T) {
 		{"swapped", "refs/heads/a", second, first, codes.OK, second},
 		{"set whatever it is", "refs/heads/a", third, "", codes.OK, third},
 		{"set to another's value", "refs/heads/b", "refs/heads/a", "", codes.OK, third},
-		{"set to what is absent", "refs/heads/b", "refs/heads/absent", "", codes.NotFound, third},
-		{"swapped from what is absent", "refs/heads/b", first, "refs/heads/absent", codes.NotFound, third},
+		{"set to what is absent", "refs/heads/b", "refs/heads/absent", "", anyError, third},
+		{"swapped from what is absent", "refs/heads/b", first, "refs/heads/absent", anyError, third},
 		{"made inside of another", "refs/heads/b/c", first, "", codes.Internal, ""},
 		{"deleted at the wrong value", "refs/heads/b", zero, first, codes.Internal, third},
 		{"deleted", "refs/heads/b", zero, third, codes.OK, ""},
@@ -41,7 +42,11 @@ func (s *suite) writeRef(t *testing.T) {
 		{"to a path", "refs/heads/a", "HEAD:a", "", codes.InvalidArgument, third},
 		{"from two words", "refs/heads/a", first, "a b", codes.InvalidArgument, third},
 	} {
-		wantCode(t, step.name, s.tryWrite(repo, step.ref, step.revision, step.old), step.want)
+		if err := s.tryWrite(repo, step.ref, step.revision, step.old); step.want == anyError {
+			wantError(t, step.name, err)
+		} else {
+			wantCode(t, step.name, err, step.want)
+		}
 		if !strings.HasPrefix(step.ref, "refs/") {
 			continue
 		}
