@@ -119,10 +119,12 @@ func (s *stormStorage) serve(far net.Conn) {
 	var reading sync.WaitGroup
 	reading.Go(func() { s.read(far) })
 	defer reading.Wait()
+	retry := time.NewTicker(time.Millisecond)
+	defer retry.Stop()
 	for err := error(nil); err == nil; {
 		frames := s.next()
 		if len(frames) == 0 {
-			time.Sleep(time.Millisecond)            // there may be a window or a call then
+			<-retry.C                               // there may be a window or a call then
 			frames = appendHead(nil, 0, 0xbe, 0, 0) // of no known type: it only shows whether the connection goes on
 		}
 		_, err = far.Write(frames)
