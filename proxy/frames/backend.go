@@ -30,7 +30,8 @@ const (
 	// backendWindow is the window of the whole connection to a storage. It is enlarged as bytes arrive: the windows of the calls
 	// bound the bytes that are kept for clients.
 	backendWindow = 16 << 20
-	// firstWindow is the window of a call at first, and laterWindow once laterAfter bytes have been written to its client.
+	// firstWindow is the window of a call at first, and laterWindow once laterAfter bytes have been written to its client,
+	// or for a large message.
 	firstWindow = 64 << 10
 	laterWindow = 1 << 20
 	laterAfter  = 256 << 10

@@ -94,7 +94,8 @@ type Config struct {
 	Held int
 	Hold time.Duration
 	// Ahead is how many bytes of answers storages may send ahead of the client, all calls together; 64 MiB. A call takes 64 KiB of
-	// them, and 1 MiB once its client has taken 256 KiB, while all calls together have no more than half.
+	// them; 1 MiB once its client has taken 256 KiB, and at least that, or twice the message, for a message that needs more than half
+	// of its window; while all calls together have no more than half.
 	Ahead int64
 	// PingMinTime is the shortest time between pings, as in gRPC's keepalive.EnforcementPolicy; 10 s.
 	PingMinTime time.Duration

@@ -35,7 +35,7 @@ func (s settings) few() int { return min(s.runs, 3) }
 
 func main() {
 	s := settings{}
-	flag.IntVar(&s.runs, "runs", 5, "how often each measurement is taken")
+	flag.IntVar(&s.runs, "runs", 5, "how often each measurement is taken (idle, and what takes seconds: 3 times)")
 	flag.DurationVar(&s.slice, "slice", 400*time.Millisecond, "how long one unary measurement lasts")
 	flag.Int64Var(&s.bulkSize, "bulk", 200<<20, "bytes of one bulk transfer")
 	flag.StringVar(&s.only, "only", "", "some of unary, standin, findcommit, nodes, connections, bulk, upload, votes, clone, push, catchup, catchup-git, idle, frame, queue, with commas between; empty: all")
