@@ -66,7 +66,7 @@ func (d *diverted) authenticated() {
 // over ends the call to the storage.
 func (d *diverted) over(responses int, code codes.Code) {
 	d.conn.Diverted()
-	if calls := d.front.server.cfg.Calls; calls != nil {
+	if calls := d.front.server.cfg.Calls; calls != nil && !d.sent.IsZero() {
 		series := calls.Of(d.rpc.fullMethod, storageKind)
 		series.Messages(1, responses)
 		series.Ended(d.sent, code)
@@ -87,11 +87,9 @@ func (d *diverted) ended(r frames.Result) {
 	defer s.survive(d.rpc.fullMethod, func() {})
 	series := s.metrics.grpc.Of(d.rpc.fullMethod, forwardedKind)
 	if d.sent.IsZero() { // the client went before the storage was asked
-		d.conn.Diverted()
 		series.Started()
-	} else {
-		d.over(r.Responses, r.Code)
 	}
+	d.over(r.Responses, r.Code)
 	d.front.counts(asDiverted)
 	d.authenticated()
 	series.Messages(r.Responses, 1)

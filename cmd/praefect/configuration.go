@@ -40,11 +40,10 @@ func (p *program) validate(ctx context.Context, cmd *cli.Command) error {
 				return fmt.Errorf("write to standard error: %w", err)
 			}
 		}
-		_, err := method.Open(cfg.MethodDescriptors...)
-		if err == nil {
-			return nil
+		if _, err := method.Open(cfg.MethodDescriptors...); err != nil {
+			return p.printFaults(config.Faults{{Key: []string{"method_descriptors"}, Message: err.Error()}})
 		}
-		return p.printFaults(config.Faults{{Key: []string{"method_descriptors"}, Message: err.Error()}})
+		return nil
 	}
 	if syntax, ok := errors.AsType[*config.SyntaxError](err); ok {
 		return coded{exitUsage, syntax}

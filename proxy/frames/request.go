@@ -107,9 +107,8 @@ func (s *stream) returned(n int) {
 		return
 	}
 	s.unpaid += int64(n)
-	if s.total += int64(n); s.total >= laterAfter && s.limit < laterWindow && s.to.extend(laterWindow-s.limit) {
-		s.unpaid += laterWindow - s.limit
-		s.limit = laterWindow
+	if s.total += int64(n); s.total >= laterAfter {
+		s.enlarge(laterWindow)
 	}
 	s.open()
 }
@@ -134,15 +133,23 @@ func (s *stream) fit(n int64) bool {
 	b := s.backend
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	more := n - s.limit
-	if s.gone || more <= 0 {
+	if s.gone {
 		return true
 	}
-	if !s.to.extend(more) {
-		return false
-	}
-	s.limit += more
-	s.unpaid += more
+	ok := s.enlarge(n)
 	s.open()
-	return true
+	return ok
+}
+
+// enlarge has the window enlarged to n at least, as far as its receiver allows. The backend's mu is held.
+func (s *stream) enlarge(n int64) (ok bool) {
+	more := n - s.limit
+	if more <= 0 {
+		return true
+	}
+	if ok = s.to.extend(more); ok {
+		s.limit += more
+		s.unpaid += more
+	}
+	return ok
 }

@@ -93,6 +93,10 @@ func (s *sender) send(b []byte, c *call, n int) bool {
 func (s *sender) stage(b []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.stageLocked(b)
+}
+
+func (s *sender) stageLocked(b []byte) {
 	s.staged = append(s.staged, b...)
 	if len(s.staged) >= maxStaged {
 		s.flushLocked()
@@ -106,10 +110,7 @@ func (s *sender) stageData(b []byte) (ok bool) {
 	if s.queued >= maxStaged {
 		return false
 	}
-	s.staged = append(s.staged, b...)
-	if len(s.staged) >= maxStaged {
-		s.flushLocked()
-	}
+	s.stageLocked(b)
 	return true
 }
 

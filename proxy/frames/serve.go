@@ -18,13 +18,13 @@ func (c *call) serve(code codes.Code, text string, message []byte) {
 			c.answered = true
 			f.out.stage(f.frames(c, 0, c.opening()))
 		}
-		if code == codes.OK && c.result.Code == codes.OK { // the headers have not reset it
-			data := binary.BigEndian.AppendUint32(append(make([]byte, 0, headLen+prefixLen+len(message)), 0), uint32(len(message)))
-			c.forward(appendData(nil, c.id, 0, append(data, message...)))
-		}
 		if c.result.Code != codes.OK { // it was reset
 			c.over()
 		} else {
+			if code == codes.OK {
+				data := binary.BigEndian.AppendUint32(append(make([]byte, 0, headLen+prefixLen+len(message)), 0), uint32(len(message)))
+				c.forward(appendData(nil, c.id, 0, append(data, message...)))
+			}
 			c.finish(code, text, statusFields(code, text))
 		}
 	}

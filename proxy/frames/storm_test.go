@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/codes"
 )
 
@@ -142,9 +141,7 @@ func (s *stormStorage) read(far net.Conn) {
 		case *http2.DataFrame:
 			s.answers = append(s.answers, &stormAnswer{stormPlan: s.plans[f.Data()[prefixLen]], id: f.StreamID})
 			s.windows[f.StreamID] = firstWindow
-			s.headers = appendHeaders(s.headers, f.StreamID, 0, appendFields(nil, []hpack.HeaderField{
-				{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"},
-			}))
+			s.headers = appendHeaders(s.headers, f.StreamID, 0, appendFields(nil, answerHeaders))
 		case *http2.WindowUpdateFrame:
 			s.windows[f.StreamID] += int(f.Increment)
 		case *http2.RSTStreamFrame:

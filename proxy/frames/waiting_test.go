@@ -11,37 +11,16 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/codes"
 
 	"praefect/test/must"
 )
 
-// answerHeaders are the headers before the messages of an answer.
-var answerHeaders = []hpack.HeaderField{{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"}}
-
 // waitingCall is a call with a message that waits for the client's window, and the first 50 bytes of one of 100.
 func waitingCall(t *testing.T) (c *call, ended *[]Result) {
-	far, near := newSink(), newSink()
-	b := &Backend{
-		conn: far, out: newSender(far, nil), done: make(chan struct{}), streams: map[uint32]*stream{}, nextID: 1,
-		maxStreams: 1, window: maxWindow, initial: maxWindow,
-	}
-	b.cfg.setDefaults()
-	f := NewFront(near, &testPolicy{}, Config{})
-	c, ended = &call{front: f, id: 1, state: held}, new([]Result)
-	f.mu.Lock()
-	f.windows.initial, f.windows.conn = 0, maxWindow/2
-	f.calls[1] = c
-	if why := c.open(&Diversion{Backend: b, Taken: func() {}, Ended: func(r Result) { *ended = append(*ended, r) }}); why != "" {
-		t.Fatalf("the call is not opened: %s", why)
-	}
-	f.unlock()
-	t.Cleanup(func() {
-		_ = f.Close()
-		b.Close(io.EOF)
-	})
-	if !c.headers(answerHeaders, false) || !c.data(appendData(nil, 1, 0, message([]byte("hello")))) ||
+	ended = new([]Result)
+	c = answeredCall(t, 0, func(r Result) { *ended = append(*ended, r) })
+	if !c.data(appendData(nil, 1, 0, message([]byte("hello")))) ||
 		!c.data(appendData(nil, 1, 0, append(binary.BigEndian.AppendUint32([]byte{0}, 100), make([]byte, 50)...))) {
 		t.Fatal("the answer is not taken")
 	}
